@@ -1,0 +1,104 @@
+//! Positions of sensors from a table `name,x,y[,z]`.
+
+use std::path::{Path, PathBuf};
+
+use ndarray::Array2;
+
+use crate::formats::csv::{CsvConfig, read_cells};
+use crate::{Error, Result, SourceFile, files};
+
+/// Positions, (nodes, 2 or 3), of `sensors` out of a table with columns `name`, `x`, `y` and
+/// perhaps `z` (metres), in the order of `sensors`. Case does not matter in names, and the table
+/// may hold others.
+///
+/// # Errors
+/// [`Error::File`] when a column or a sensor is missing, or a coordinate is no number.
+pub fn read_positions(path: impl AsRef<Path>, sensors: &[String]) -> Result<Array2<f64>> {
+    let path = path.as_ref();
+    let cells = read_cells(path, &CsvConfig::default())?;
+    let column = |name: &str| {
+        cells.column(name).ok_or_else(|| {
+            Error::file(
+                path,
+                "header",
+                format!("no column {name:?} among {}", cells.names.join(", ")),
+                "name the columns name,x,y or name,x,y,z",
+            )
+        })
+    };
+    let names = column("name")?;
+    let mut axes = vec![("x", column("x")?), ("y", column("y")?)];
+    if let Some(z) = cells.column("z") {
+        axes.push(("z", z));
+    }
+    let mut out = Array2::zeros((sensors.len(), axes.len()));
+    for (v, sensor) in sensors.iter().enumerate() {
+        let lower = sensor.to_lowercase();
+        let Some(row) = names.iter().position(|n| n.to_lowercase() == lower) else {
+            return Err(Error::file(
+                path,
+                sensor,
+                "the sensor has no position",
+                "add a line for it, or correct the name",
+            ));
+        };
+        for (a, (axis, values)) in axes.iter().enumerate() {
+            out[[v, a]] = values[row]
+                .parse()
+                .ok()
+                .filter(|p: &f64| p.is_finite())
+                .ok_or_else(|| {
+                    Error::file(
+                        path,
+                        format!("line {}, column {axis}", cells.first_line + row),
+                        format!("{:?} is no coordinate", values[row]),
+                        "write a number in metres",
+                    )
+                })?;
+        }
+    }
+    Ok(out)
+}
+
+/// Positions out of `electrodes/standard_1005.csv` in or beside the data directory or the
+/// folder of the data set, where that file is there.
+pub(super) fn standard(
+    data_dir: Option<&Path>,
+    folder: &Path,
+    sensors: &[String],
+) -> Result<Option<(Array2<f64>, SourceFile)>> {
+    let candidates: Vec<PathBuf> = data_dir
+        .into_iter()
+        .chain(folder.parent())
+        .map(|root| root.join("electrodes/standard_1005.csv"))
+        .collect();
+    let Some(path) = candidates.into_iter().find(|p| p.is_file()) else {
+        return Ok(None);
+    };
+    let positions = read_positions(&path, sensors)?;
+    Ok(Some((positions, files::source_file(path)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_follow_the_sensors() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p.csv");
+        let sensors = ["OZ".to_string(), "Cz".to_string()];
+        std::fs::write(&path, "name,x,y\nCz,1,2\nPz,a,b\nOz,3,4\n").unwrap();
+        let p = read_positions(&path, &sensors).unwrap();
+        assert_eq!(p, ndarray::arr2(&[[3.0, 4.0], [1.0, 2.0]]));
+        let text = |sensor: &str| {
+            read_positions(&path, &[sensor.to_string()])
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(text("Fz").contains("no position"));
+        assert!(text("Pz").contains("line 3, column x"));
+        std::fs::write(&path, "name,x\nCz,1\n").unwrap();
+        assert!(text("Cz").contains("no column \"y\""));
+    }
+}

@@ -1,0 +1,326 @@
+//! Data sets of one's own: from a folder with a `dataset.toml` to recordings.
+
+use std::path::{Path, PathBuf};
+
+use ndarray::{Array2, Axis, Ix2, s};
+
+use super::description::FolderConfig;
+use super::graph_file::{adjacency_file, edges, square};
+use super::labels::{self, Raw};
+use super::manifest::Manifest;
+use super::read_positions;
+use super::variables::{Arrays, Item, Layout, items};
+use crate::formats::csv::read_series;
+use crate::formats::ts;
+use crate::windows::RecordingSet;
+use crate::{DatasetInfo, Error, Labels, Part, Recording, Result, files};
+
+/// Reads what `config` (of `folder`) describes.
+pub(super) fn recordings(folder: &Path, config: &FolderConfig) -> Result<RecordingSet> {
+    let toml = folder.join("dataset.toml");
+    let wrong =
+        |field: &str, problem: &str, remedy: &str| Error::file(&toml, field, problem, remedy);
+    let manifest = match &config.manifest {
+        Some(path) => Some(Manifest::read(folder, &folder.join(path))?),
+        None => None,
+    };
+    let paths = list(folder, config, manifest.as_ref())?;
+    if paths.is_empty() {
+        return Err(wrong(
+            "files",
+            "names no file",
+            "set files = \"*.npz\" or a manifest",
+        ));
+    }
+    let mut shared = Shared {
+        sensors: config.sensors.clone(),
+        classes: config.classes.clone(),
+        ..Default::default()
+    };
+    let mut sources = vec![files::source_file(&toml)?];
+    let mut all: Vec<Item> = Vec::new();
+    for (path, part) in &paths {
+        let mut found = read_file(path, config, &toml, &mut shared)?;
+        for item in &mut found {
+            let r = &mut item.recording;
+            r.part = part.or(r.part);
+            if config.subject_from_file {
+                r.subject = path.file_stem().map(|s| s.to_string_lossy().into_owned());
+            }
+            if let Some(manifest) = &manifest {
+                manifest.apply(path, item)?;
+            }
+        }
+        all.append(&mut found);
+        sources.push(files::source_file(path)?);
+    }
+    let mut others: Vec<PathBuf> = Vec::new();
+    if let Some(labels) = &config.labels {
+        let path = folder.join(labels);
+        own_labels(&path, &mut all)?;
+        others.push(path);
+    }
+    let nodes = all
+        .first()
+        .map_or(0, |i| i.recording.signal.len_of(Axis(0)));
+    if shared.sensors.is_empty() {
+        shared.sensors = (0..nodes).map(|i| i.to_string()).collect();
+    }
+    let sensors = shared.sensors;
+    for item in &all {
+        let found = item.recording.signal.len_of(Axis(0));
+        if found != sensors.len() {
+            return Err(Error::file(
+                &item.path,
+                "x",
+                format!("has {found} nodes, but there are {} sensors", sensors.len()),
+                "correct sensors or layout in dataset.toml, or the array",
+            ));
+        }
+    }
+    if let Some(file) = &config.positions {
+        let path = folder.join(file);
+        shared.positions = Some(read_positions(&path, &sensors)?);
+        others.push(path);
+    }
+    if let Some(file) = &config.graph.adjacency {
+        let path = folder.join(file);
+        shared.adjacency = Some(adjacency_file(&path, &sensors)?);
+        others.push(path);
+    }
+    if let Some(file) = &config.graph.edges {
+        let path = folder.join(file);
+        shared.adjacency = Some(edges(&path, &sensors, config.graph.undirected)?);
+        others.push(path);
+    }
+    others.extend(config.manifest.iter().map(|m| folder.join(m)));
+    for path in others {
+        sources.push(files::source_file(path)?);
+    }
+    let raw: Vec<(String, Raw)> = all
+        .iter()
+        .map(|i| (i.recording.name.clone(), i.labels.clone()))
+        .collect();
+    let (labels, classes) = labels::resolve(&raw, shared.classes, &config.label_values)?;
+    let recordings = all
+        .into_iter()
+        .zip(labels)
+        .map(|(item, labels)| Recording {
+            labels,
+            ..item.recording
+        })
+        .collect();
+    let name = std::path::absolute(folder)
+        .ok()
+        .and_then(|p| p.file_name().map(|n| n.to_string_lossy().into_owned()))
+        .unwrap_or_else(|| "data".into());
+    Ok(RecordingSet {
+        info: DatasetInfo {
+            title: match config.title.as_str() {
+                "" => name.clone(),
+                title => title.to_string(),
+            },
+            name,
+            licence: config.licence.clone(),
+            citation: config.citation.clone(),
+        },
+        sensors,
+        positions: shared.positions,
+        adjacency: shared.adjacency,
+        classes,
+        recordings,
+        sources,
+    })
+}
+
+/// What the files say about the data set as a whole.
+#[derive(Default)]
+struct Shared {
+    sensors: Vec<String>,
+    classes: Vec<String>,
+    positions: Option<Array2<f64>>,
+    adjacency: Option<Array2<f32>>,
+    /// Whether the first file has been read.
+    started: bool,
+}
+
+fn list(
+    folder: &Path,
+    config: &FolderConfig,
+    manifest: Option<&Manifest>,
+) -> Result<Vec<(PathBuf, Option<Part>)>> {
+    let toml = folder.join("dataset.toml");
+    let mut out: Vec<(PathBuf, Option<Part>)> = Vec::new();
+    let split = &config.split;
+    for (field, files, part) in [
+        ("split.train", &split.train, Some(Part::Train)),
+        (
+            "split.validation",
+            &split.validation,
+            Some(Part::Validation),
+        ),
+        ("split.test", &split.test, Some(Part::Test)),
+        ("files", &config.files, None),
+    ] {
+        for pattern in files.patterns() {
+            let root = glob::Pattern::escape(&folder.to_string_lossy());
+            let bad = |problem: String| {
+                Error::file(&toml, field, problem, "correct the file name or pattern")
+            };
+            let matches = glob::glob(&format!("{root}/{pattern}"))
+                .map_err(|e| bad(format!("{pattern:?}: {e}")))?;
+            let mut any = false;
+            for path in matches {
+                let path = path.map_err(|e| bad(e.to_string()))?;
+                any = true;
+                match out.iter().find(|(p, _)| *p == path) {
+                    None => out.push((path, part)),
+                    Some((_, other)) if part.is_some() && *other != part => {
+                        return Err(bad(format!("{} is in two parts", path.display())));
+                    }
+                    Some(_) => {}
+                }
+            }
+            if !any {
+                return Err(bad(format!("no file matches {pattern:?}")));
+            }
+        }
+    }
+    if let (true, Some(manifest)) = (out.is_empty(), manifest) {
+        out = manifest.paths().map(|p| (p.to_path_buf(), None)).collect();
+    }
+    Ok(out)
+}
+
+fn read_file(
+    path: &Path,
+    config: &FolderConfig,
+    toml: &Path,
+    shared: &mut Shared,
+) -> Result<Vec<Item>> {
+    let first = !std::mem::replace(&mut shared.started, true);
+    if let Some(mut arrays) = Arrays::open(path)? {
+        let layout = Layout::parse(toml, &config.layout)?;
+        let variables = &config.variables;
+        if first {
+            if let Some(name) = &variables.sensors {
+                let names = arrays.read(path, name)?.into_text(path, name)?;
+                shared.sensors = names.into_iter().collect();
+            }
+            if let Some(name) = &variables.adjacency {
+                let a = arrays.read(path, name)?.into_f32(path, name)?;
+                shared.adjacency = Some(square(path, name, a.into_dimensionality().ok())?);
+            }
+            if let Some(name) = &variables.positions {
+                let p = arrays.read(path, name)?.into_f64(path, name)?;
+                let p = p.into_dimensionality::<Ix2>().ok();
+                shared.positions = Some(
+                    p.filter(|p| [2, 3].contains(&p.ncols()) && p.iter().all(|v| v.is_finite()))
+                        .ok_or_else(|| {
+                            Error::file(
+                                path,
+                                name,
+                                "is not (nodes, 2 or 3) of finite numbers",
+                                "correct the array",
+                            )
+                        })?,
+                );
+            }
+        }
+        return items(path, &mut arrays, config, &layout);
+    }
+    let stem = path
+        .file_stem()
+        .map(|s| s.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    let recording = |name: String, signal| Recording {
+        name,
+        signal,
+        mask: None,
+        sampling_rate: config.sampling_rate,
+        labels: Labels::None,
+        subject: None,
+        session: None,
+        part: None,
+    };
+    let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
+    match extension.to_str() {
+        Some("ts") => {
+            let file = ts::read(path)?;
+            if shared.classes.is_empty() {
+                shared.classes = file.classes.clone();
+            }
+            Ok(file
+                .x
+                .outer_iter()
+                .zip(&file.y)
+                .enumerate()
+                .map(|(i, (x, y))| Item {
+                    path: path.to_path_buf(),
+                    recording: recording(
+                        format!("{stem}/{i}"),
+                        x.slice(s![.., .., ndarray::NewAxis]).to_owned(),
+                    ),
+                    labels: Raw::Whole(file.classes[*y].clone()),
+                })
+                .collect())
+        }
+        Some("csv" | "tsv" | "txt") => {
+            let series = read_series(path, &config.csv)?;
+            if shared.sensors.is_empty() {
+                shared.sensors = series.sensors.clone();
+            }
+            if config.csv.header && series.sensors != shared.sensors {
+                return Err(Error::file(
+                    path,
+                    "header",
+                    format!(
+                        "columns {} are not the sensors {}",
+                        series.sensors.join(", "),
+                        shared.sensors.join(", ")
+                    ),
+                    "give all files the same columns in the same order, or list others in csv.skip",
+                ));
+            }
+            let labels = match series.labels {
+                Some(l) => Raw::PerStep(l.iter().map(|t| labels::plain(t)).collect()),
+                None => Raw::None,
+            };
+            Ok(vec![Item {
+                path: path.to_path_buf(),
+                recording: recording(stem, series.signal.insert_axis(Axis(2))),
+                labels,
+            }])
+        }
+        _ => Err(Error::file(
+            path,
+            "extension",
+            "is none of a format that is read",
+            "use .npz, .npy, .mat, .ts, .csv or .tsv",
+        )),
+    }
+}
+
+/// Gives all recordings the labels of a file of their own.
+fn own_labels(path: &Path, all: &mut [Item]) -> Result<()> {
+    let labels: Vec<String> = match Arrays::open(path)? {
+        Some(mut arrays) => {
+            let name = if arrays.contains("y") { "y" } else { "x" };
+            let values = arrays.read(path, name)?.into_text(path, name)?;
+            values.iter().map(|t| labels::plain(t)).collect()
+        }
+        None => labels::read_text(path)?,
+    };
+    if labels.len() != all.len() {
+        return Err(Error::file(
+            path,
+            "labels",
+            format!("{} labels for {} recordings", labels.len(), all.len()),
+            "give one label for each recording, in the order of the files",
+        ));
+    }
+    for (item, label) in all.iter_mut().zip(labels) {
+        item.labels = Raw::Whole(label);
+    }
+    Ok(())
+}

@@ -1,0 +1,309 @@
+//! Data sets by name, and folders described by a `dataset.toml`: from files to [`Dataset`].
+
+mod basic_motions;
+mod description;
+mod electrodes;
+mod finger_movements;
+mod folder;
+mod graph_file;
+mod labels;
+mod manifest;
+mod ssvep_exo;
+mod variables;
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::signal::FeatureConfig;
+use crate::windows::{Missing, RecordingSet, WindowConfig, cut};
+use crate::{Dataset, Error, Result};
+
+pub use description::{Files, FolderConfig, GraphFiles, SplitFiles, Variables};
+pub use electrodes::read_positions;
+
+const NAMES: &[&str] = &["basic-motions", "finger-movements", "ssvep-exo"];
+
+/// Which data to load, and as what.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DatasetConfig {
+    /// A name out of [`names`], or the path of a folder with a `dataset.toml`.
+    pub name: String,
+    /// Where the files of named sets are; `None`: `data` in the current folder, then `data` of
+    /// the source tree.
+    pub data_dir: Option<PathBuf>,
+    /// Windows; `None`: those of the data set, mostly whole recordings.
+    pub window: Option<WindowConfig>,
+    /// Features; `None`: those of the data set, see [`default_features`].
+    pub features: Option<FeatureConfig>,
+    /// Only these subjects; empty: all.
+    pub subjects: Vec<String>,
+    /// What to do about missing values; `None`: what the data set says, mostly
+    /// [`Missing::Error`].
+    pub missing: Option<Missing>,
+}
+
+impl Default for DatasetConfig {
+    fn default() -> Self {
+        Self {
+            name: "basic-motions".into(),
+            data_dir: None,
+            window: None,
+            features: None,
+            subjects: Vec::new(),
+            missing: None,
+        }
+    }
+}
+
+/// Recordings and how their authors would have them seen.
+struct Loaded {
+    set: RecordingSet,
+    features: FeatureConfig,
+    window: WindowConfig,
+    missing: Missing,
+}
+
+enum Choice {
+    Named(&'static str),
+    Folder(PathBuf),
+}
+
+/// Names of the data sets that are known without a `dataset.toml`.
+pub fn names() -> &'static [&'static str] {
+    NAMES
+}
+
+/// Reads a data set and makes windows of features of it.
+///
+/// # Errors
+/// [`Error::Unknown`] for a name or subject that is not there; [`Error::Io`] and [`Error::File`]
+/// for files that are missing or wrong; [`Error::Config`] for options that do not fit the data,
+/// see [`cut`].
+///
+/// ```no_run
+/// use tgmamba_graph::datasets::{DatasetConfig, load};
+/// let data = load(&DatasetConfig::default())?;
+/// println!("{:?} {:?}", data.x.dim(), data.classes);
+/// # Ok::<(), tgmamba_graph::Error>(())
+/// ```
+pub fn load(config: &DatasetConfig) -> Result<Dataset> {
+    let loaded = read(config)?;
+    cut(
+        loaded.set,
+        config.window.as_ref().unwrap_or(&loaded.window),
+        config.features.as_ref().unwrap_or(&loaded.features),
+        config.missing.unwrap_or(loaded.missing),
+    )
+}
+
+/// Reads the recordings of a data set as they are in its files. Errors as [`load`].
+pub fn load_recordings(config: &DatasetConfig) -> Result<RecordingSet> {
+    Ok(read(config)?.set)
+}
+
+/// The features used where a configuration gives none.
+///
+/// # Errors
+/// As [`load`] for names; [`Error::File`] for a `dataset.toml` that cannot be read.
+pub fn default_features(name: &str) -> Result<FeatureConfig> {
+    match choose(name, None)? {
+        Choice::Named("basic-motions") => Ok(basic_motions::features()),
+        Choice::Named("finger-movements") => Ok(finger_movements::features()),
+        Choice::Named(_) => Ok(ssvep_exo::features()),
+        Choice::Folder(folder) => Ok(FolderConfig::read(&folder)?.features.unwrap_or_default()),
+    }
+}
+
+fn read(config: &DatasetConfig) -> Result<Loaded> {
+    let data_dir = config.data_dir.as_deref();
+    let named = |set, features| Loaded {
+        set,
+        features,
+        window: WindowConfig::default(),
+        missing: Missing::Error,
+    };
+    let mut loaded = match choose(&config.name, data_dir)? {
+        Choice::Named("basic-motions") => {
+            named(basic_motions::read(data_dir)?, basic_motions::features())
+        }
+        Choice::Named("finger-movements") => named(
+            finger_movements::read(data_dir)?,
+            finger_movements::features(),
+        ),
+        Choice::Named(_) => named(
+            ssvep_exo::read(data_dir, &config.subjects)?,
+            ssvep_exo::features(),
+        ),
+        Choice::Folder(folder) => {
+            let description = FolderConfig::read(&folder)?;
+            Loaded {
+                set: folder::recordings(&folder, &description)?,
+                features: description.features.unwrap_or_default(),
+                window: description.window.unwrap_or_default(),
+                missing: description.missing,
+            }
+        }
+    };
+    keep_subjects(&mut loaded.set, &config.subjects)?;
+    Ok(loaded)
+}
+
+fn choose(name: &str, data_dir: Option<&Path>) -> Result<Choice> {
+    let hyphens = name.replace('_', "-");
+    if let Some(known) = NAMES.iter().find(|n| **n == hyphens) {
+        return Ok(Choice::Named(known));
+    }
+    let path = PathBuf::from(name);
+    let candidates = [Some(path.clone()), data_dir.map(|d| d.join(&path))];
+    for folder in candidates.into_iter().flatten() {
+        if folder.file_name().is_some_and(|f| f == "dataset.toml") && folder.is_file() {
+            let parent = folder.parent().unwrap_or(Path::new(".")).to_path_buf();
+            return Ok(Choice::Folder(parent));
+        }
+        if folder.join("dataset.toml").is_file() {
+            return Ok(Choice::Folder(folder));
+        }
+        if folder.is_dir() {
+            return Err(Error::file(
+                folder.join("dataset.toml"),
+                "data set",
+                "the folder has no such file",
+                "write one that says at least files = \"*.npz\" and layout = \"samples nodes \
+                 time\"",
+            ));
+        }
+    }
+    if name.contains(['/', '\\']) || name.starts_with('.') {
+        return Err(Error::io(
+            path,
+            std::io::Error::new(std::io::ErrorKind::NotFound, "no such folder"),
+        ));
+    }
+    Err(Error::unknown("data set", name, NAMES))
+}
+
+fn keep_subjects(set: &mut RecordingSet, subjects: &[String]) -> Result<()> {
+    if subjects.is_empty() {
+        return Ok(());
+    }
+    let mut known: Vec<&str> = set
+        .recordings
+        .iter()
+        .filter_map(|r| r.subject.as_deref())
+        .collect();
+    known.sort_unstable();
+    known.dedup();
+    if known.is_empty() {
+        return Err(Error::config(
+            "subjects",
+            format!("data set {} does not tell its subjects", set.info.name),
+            "leave the choice of subjects out",
+        ));
+    }
+    for subject in subjects {
+        if !known.contains(&subject.as_str()) {
+            return Err(Error::unknown("subject", subject, &known));
+        }
+    }
+    set.recordings
+        .retain(|r| r.subject.as_ref().is_some_and(|s| subjects.contains(s)));
+    Ok(())
+}
+
+/// The folder that holds `marker` (a file): one of `folders` in the data directory, or that
+/// directory itself.
+fn find(data_dir: Option<&Path>, folders: &[&str], marker: &str) -> Result<PathBuf> {
+    let roots = match data_dir {
+        Some(dir) => vec![dir.to_path_buf()],
+        // The second is where the source was compiled; the first wins in an installed program.
+        None => vec![
+            PathBuf::from("data"),
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../data"),
+        ],
+    };
+    let inside = roots
+        .iter()
+        .flat_map(|r| folders.iter().map(move |f| r.join(f)));
+    inside
+        .chain(data_dir.map(Path::to_path_buf))
+        .find(|f| f.join(marker).is_file())
+        .ok_or_else(|| {
+            let looked: Vec<String> = roots.iter().map(|r| r.display().to_string()).collect();
+            Error::config(
+                "data_dir",
+                format!(
+                    "no {}/{marker} in {}",
+                    folders.first().unwrap_or(&"."),
+                    looked.join(" or ")
+                ),
+                "get the files (see the README for where from) and name their folder with \
+                 --data-dir",
+            )
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_names_suggest_the_nearest() {
+        let with = |name: &str| {
+            load(&DatasetConfig {
+                name: name.into(),
+                ..Default::default()
+            })
+            .unwrap_err()
+            .to_string()
+        };
+        assert!(with("basic-motion").contains("did you mean \"basic-motions\""));
+        assert!(with("./nowhere").contains("no such folder"));
+        let folder = tempfile::tempdir().unwrap();
+        let text = with(&folder.path().display().to_string());
+        assert!(
+            text.contains("dataset.toml") && text.contains("layout"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn missing_files_say_where_they_were_looked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in NAMES {
+            let config = DatasetConfig {
+                name: name.to_string(),
+                data_dir: Some(folder.path().into()),
+                ..Default::default()
+            };
+            let text = load(&config).unwrap_err().to_string();
+            assert!(text.contains("--data-dir"), "{text}");
+            assert!(
+                text.contains(&folder.path().display().to_string()),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_name_has_features() {
+        for name in NAMES {
+            assert!(default_features(name).is_ok(), "{name}");
+        }
+        assert_eq!(
+            default_features("ssvep_exo").unwrap(),
+            default_features("ssvep-exo").unwrap()
+        );
+    }
+
+    #[test]
+    fn unknown_subjects_are_errors() {
+        let config = DatasetConfig {
+            subjects: vec!["subject01".into()],
+            ..Default::default()
+        };
+        let text = load(&config).unwrap_err().to_string();
+        assert!(text.contains("does not tell its subjects"), "{text}");
+    }
+}

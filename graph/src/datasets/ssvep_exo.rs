@@ -1,0 +1,115 @@
+//! SSVEP exoskeleton (Kalunga et al. 2016): 12 subjects, 8 occipital electrodes, a lamp
+//! flickering at 13, 17 or 21 Hz, or none.
+//!
+//! Read from `subjectNN.npz`, each with `x` (trials, 8, 1280) from the cue on at 256 Hz, `y` (0
+//! rest, 1 13 Hz, 2 21 Hz, 3 17 Hz) and `session`. The trials come in nearly the same order in
+//! every session, so their position would give the label away: it is in no feature.
+
+use std::path::Path;
+
+use ndarray::{Axis, Ix3, s};
+
+use super::{electrodes, find};
+use crate::formats::npy::Npz;
+use crate::signal::{FeatureConfig, Standardize, Transform};
+use crate::windows::RecordingSet;
+use crate::{DatasetInfo, Error, Labels, Recording, Result, files};
+
+const SENSORS: [&str; 8] = ["Oz", "O1", "O2", "PO3", "POz", "PO7", "PO8", "PO4"];
+const CLASSES: [&str; 4] = ["rest", "13 Hz", "21 Hz", "17 Hz"];
+const RATE: f64 = 256.0;
+
+/// Spectra of 10 to 50 Hz (the three frequencies and their second harmonics) in steps of 1 Hz,
+/// from two seconds after the cue, without the slow drift that otherwise dominates.
+pub(super) fn features() -> FeatureConfig {
+    FeatureConfig {
+        transform: Transform::Stft {
+            window_seconds: 1.0,
+            hop_seconds: 0.25,
+            fmin: Some(10.0),
+            fmax: Some(50.0),
+            padded: false,
+        },
+        highpass_hz: Some(5.0),
+        crop_seconds: Some([2.0, 5.0]),
+        standardize: Standardize::Frequency,
+        ..Default::default()
+    }
+}
+
+pub(super) fn read(data_dir: Option<&Path>, subjects: &[String]) -> Result<RecordingSet> {
+    let folder = find(data_dir, &["ssvep_exo", "ssvep-exo"], "subject01.npz")?;
+    let mut recordings = Vec::new();
+    let mut sources = Vec::new();
+    let all: Vec<String> = (1..=12).map(|n| format!("subject{n:02}")).collect();
+    let known: Vec<&str> = all.iter().map(String::as_str).collect();
+    if let Some(other) = subjects.iter().find(|s| !all.contains(s)) {
+        return Err(Error::unknown("subject", other, &known));
+    }
+    for subject in &all {
+        if !subjects.is_empty() && !subjects.contains(subject) {
+            continue;
+        }
+        let path = folder.join(format!("{subject}.npz"));
+        let mut npz = Npz::open(&path)?;
+        let again = "fetch the original file again";
+        let x = npz.read("x")?.into_f32(&path, "x")?;
+        let x = x
+            .into_dimensionality::<Ix3>()
+            .ok()
+            .filter(|x| x.len_of(Axis(1)) == SENSORS.len())
+            .ok_or_else(|| Error::file(&path, "x", "is not (trials, 8, time)", again))?;
+        let trials = x.len_of(Axis(0));
+        let mut whole = |name: &str| -> Result<Vec<i64>> {
+            let values = npz.read(name)?.into_i64(&path, name)?;
+            if values.shape() != [trials] {
+                let problem = format!("has shape {:?}, not ({trials})", values.shape());
+                return Err(Error::file(&path, name, problem, again));
+            }
+            Ok(values.into_iter().collect())
+        };
+        let (y, session) = (whole("y")?, whole("session")?);
+        for (i, trial) in x.outer_iter().enumerate() {
+            let class = usize::try_from(y[i])
+                .ok()
+                .filter(|c| *c < CLASSES.len())
+                .ok_or_else(|| {
+                    let problem = format!("trial {i} has class {}, not 0 to 3", y[i]);
+                    Error::file(&path, "y", problem, again)
+                })?;
+            recordings.push(Recording {
+                name: format!("{subject}/session{}/trial{i}", session[i]),
+                signal: trial.slice(s![.., .., ndarray::NewAxis]).to_owned(),
+                mask: None,
+                sampling_rate: Some(RATE),
+                labels: Labels::Whole(class),
+                subject: Some(subject.clone()),
+                session: Some(session[i].to_string()),
+                part: None,
+            });
+        }
+        sources.push(files::source_file(path)?);
+    }
+    let sensors = SENSORS.map(String::from).to_vec();
+    let positions = electrodes::standard(data_dir, &folder, &sensors)?.map(|(p, source)| {
+        sources.push(source);
+        p
+    });
+    Ok(RecordingSet {
+        info: DatasetInfo {
+            name: "ssvep-exo".into(),
+            title: "SSVEP exoskeleton: 12 subjects, 8 electrodes, rest and 3 flicker frequencies"
+                .into(),
+            licence: "CC0-1.0".into(),
+            citation: "Kalunga, Chevallier, Barthelemy, Djouani, Monacelli, Hamam, Online \
+                       SSVEP-based BCI using Riemannian geometry, Neurocomputing 191, 2016"
+                .into(),
+        },
+        sensors,
+        positions,
+        adjacency: None,
+        classes: CLASSES.map(String::from).to_vec(),
+        recordings,
+        sources,
+    })
+}

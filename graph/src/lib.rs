@@ -1,0 +1,24 @@
+//! The data layer of `tgmamba`: from files to batches.
+//!
+//! ```text
+//! files -> formats -> Recording -> signal -> windows -> Dataset -> split -> scale -> loader -> Batch
+//! ```
+//!
+//! It knows nothing of tensors or devices: arrays are `ndarray`, tables are `arrow`, the sensor
+//! graph is a `petgraph`. Letters: `b` batch, `v`/`w` vertices, `l` time, `f` features.
+
+pub mod datasets;
+pub mod error;
+pub mod files;
+pub mod formats;
+pub mod loader;
+pub mod recording;
+pub mod scale;
+pub mod signal;
+pub mod split;
+pub mod table;
+pub mod topology;
+pub mod windows;
+
+pub use error::{Error, Result};
+pub use recording::{Dataset, DatasetInfo, Labels, Part, Recording, SourceFile};

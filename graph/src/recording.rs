@@ -1,0 +1,104 @@
+//! The two values the data layer is about: a [`Recording`] as it came from a file, and the
+//! [`Dataset`] of equally shaped windows that training and evaluation see.
+
+use std::path::PathBuf;
+
+use ndarray::{Array2, Array3, Array4};
+use serde::{Deserialize, Serialize};
+
+/// One continuous multi-sensor recording.
+#[derive(Debug, Clone)]
+pub struct Recording {
+    /// Where it came from, for messages (`subject03/session0/trial12`).
+    pub name: String,
+    /// Signal, (nodes, time, features), in the unit of the file.
+    pub signal: Array3<f32>,
+    /// `true` where observed, (nodes, time); `None` when nothing is missing.
+    pub mask: Option<Array2<bool>>,
+    /// Samples per second, where known.
+    pub sampling_rate: Option<f64>,
+    /// What there is to predict.
+    pub labels: Labels,
+    /// Who or what was recorded.
+    pub subject: Option<String>,
+    /// Which sitting; windows of one session are closer to each other than to those of another.
+    pub session: Option<String>,
+    /// The part of the data set its authors put it in.
+    pub part: Option<Part>,
+}
+
+/// Class indices of a recording.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Labels {
+    /// Nothing is known.
+    None,
+    /// One class for the whole recording.
+    Whole(usize),
+    /// A class per time step; a window takes the most frequent one, the later on a tie.
+    PerStep(Vec<usize>),
+}
+
+/// A part of a split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    Train,
+    Validation,
+    Test,
+}
+
+/// Who made a data set and under which terms.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct DatasetInfo {
+    /// Name used on the command line.
+    pub name: String,
+    /// One line for people.
+    pub title: String,
+    /// Licence as its source states it.
+    pub licence: String,
+    /// What to cite.
+    pub citation: String,
+}
+
+/// A file that was read, with the hash of its bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceFile {
+    pub path: PathBuf,
+    pub bytes: u64,
+    /// SHA-256 in lower-case hexadecimal.
+    pub sha256: String,
+}
+
+/// Windows cut from recordings: what splits, scalers and loaders work on.
+///
+/// `n` samples; every per-sample vector has length `n`.
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    pub info: DatasetInfo,
+    /// Sensor names, in the order of axis 1 of `x`.
+    pub sensors: Vec<String>,
+    /// Sensor positions, (nodes, 2 or 3), metres, where known.
+    pub positions: Option<Array2<f64>>,
+    /// Adjacency that came with the data, (nodes, nodes), entry [target, source].
+    pub adjacency: Option<Array2<f32>>,
+    /// Samples per second of the recordings, where known.
+    pub sampling_rate: Option<f64>,
+    /// Features, (samples, nodes, time, features); 0 where missing.
+    pub x: Array4<f32>,
+    /// `true` where observed, (samples, nodes, time); `None` when nothing is missing.
+    pub mask: Option<Array3<bool>>,
+    /// Class index per sample.
+    pub y: Vec<usize>,
+    /// Class names.
+    pub classes: Vec<String>,
+    /// Index of the recording a sample was cut from: windows of one recording never part.
+    pub recording: Vec<usize>,
+    /// Subject per sample, where known.
+    pub subject: Option<Vec<String>>,
+    /// Session per sample, where known; unique across subjects (`subject01/0`).
+    pub session: Option<Vec<String>>,
+    /// Part given by the authors, per sample; `None` where they give none.
+    pub part: Vec<Option<Part>>,
+    /// Files read.
+    pub sources: Vec<SourceFile>,
+}

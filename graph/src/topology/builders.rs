@@ -1,0 +1,469 @@
+//! Ways to make a [`SensorGraph`]: from a matrix or a list, from distances, from the signals.
+
+use std::collections::{HashMap, HashSet};
+
+use ndarray::Array2;
+
+use super::{EdgeWeights, SensorGraph};
+use crate::{Error, Result};
+
+impl SensorGraph {
+    /// From a matrix of weights, (nodes, nodes), entry [target, source]; 0 means no edge.
+    ///
+    /// # Errors
+    /// When the matrix does not fit the nodes or an entry is not finite.
+    pub fn from_adjacency(nodes: &[String], adjacency: &Array2<f32>) -> Result<Self> {
+        let mut graph = Self::unconnected(nodes)?;
+        check_square("adjacency", nodes, adjacency.dim())?;
+        for ((target, source), &weight) in adjacency.indexed_iter() {
+            if !weight.is_finite() {
+                return Err(Error::config(
+                    format!("adjacency[{target}, {source}]"),
+                    format!(
+                        "the weight of \"{}\" -> \"{}\" is {weight}",
+                        nodes[source], nodes[target]
+                    ),
+                    "weights are finite; write 0 where there is no edge",
+                ));
+            }
+            if weight != 0.0 {
+                graph.set_edge(target, source, weight);
+            }
+        }
+        Ok(graph)
+    }
+
+    /// From edges (from, to, weight) between named nodes; weight 0 means no edge.
+    ///
+    /// # Errors
+    /// When a name is unknown (the nearest one is suggested), a weight is not finite, or the same
+    /// edge is listed twice.
+    pub fn from_edges(nodes: &[String], edges: &[(String, String, f32)]) -> Result<Self> {
+        let mut graph = Self::unconnected(nodes)?;
+        let index: HashMap<&str, usize> = nodes
+            .iter()
+            .enumerate()
+            .map(|(i, n)| (n.as_str(), i))
+            .collect();
+        let find = |name: &String| {
+            index.get(name.as_str()).copied().ok_or_else(|| {
+                let known: Vec<&str> = nodes.iter().map(String::as_str).collect();
+                Error::unknown("node", name, &known)
+            })
+        };
+        let mut seen = HashSet::new();
+        for (line, (from, to, weight)) in edges.iter().enumerate() {
+            let (source, target) = (find(from)?, find(to)?);
+            let field = || format!("edges[{line}] (\"{from}\" -> \"{to}\")");
+            if !weight.is_finite() {
+                return Err(Error::config(
+                    field(),
+                    format!("the weight is {weight}"),
+                    "give a finite weight",
+                ));
+            }
+            if !seen.insert((source, target)) {
+                return Err(Error::config(
+                    field(),
+                    "this edge is listed twice",
+                    "list every ordered pair at most once",
+                ));
+            }
+            graph.set_edge(target, source, *weight);
+        }
+        Ok(graph)
+    }
+
+    /// Gaussian kernel of distances: weight exp(−d² / σ²), edges below `threshold` left out.
+    ///
+    /// `distances` is (nodes, nodes), entry [target, source], any unit; infinity means that the
+    /// pair is not connected. `sigma` is in the same unit; by default it is the standard deviation
+    /// of all finite entries, the diagonal included, as in DCRNN (Li et al. 2018, section 4). Self
+    /// loops (weight 1) only with `self_loops`.
+    ///
+    /// # Errors
+    /// When the matrix does not fit, a distance is negative or NaN, σ is not positive, or the
+    /// threshold is outside [0, 1].
+    pub fn gaussian(
+        nodes: &[String],
+        distances: &Array2<f64>,
+        sigma: Option<f64>,
+        threshold: f64,
+        self_loops: bool,
+    ) -> Result<Self> {
+        let mut graph = Self::unconnected(nodes)?;
+        check_distances(nodes, distances)?;
+        check_fraction("threshold", threshold)?;
+        let sigma = checked_sigma(sigma, distances)?;
+        for ((target, source), d) in distances.indexed_iter() {
+            let weight = kernel(*d, sigma);
+            if weight >= threshold && (self_loops || target != source) {
+                graph.set_edge(target, source, weight as f32);
+            }
+        }
+        Ok(graph)
+    }
+
+    /// Edges to every node from its `k` nearest others; on a tie the one earlier in the list.
+    ///
+    /// `distances` as in [`gaussian`](Self::gaussian); a pair at infinity is never joined. Weights
+    /// are 1 or the Gaussian kernel with `sigma`. With `symmetric` an edge also runs the other way,
+    /// when only one of the two counts the other among its nearest; both take the larger weight.
+    ///
+    /// # Errors
+    /// As [`gaussian`](Self::gaussian); and when `k` is 0 or not below the number of nodes.
+    pub fn nearest(
+        nodes: &[String],
+        distances: &Array2<f64>,
+        k: usize,
+        weights: EdgeWeights,
+        sigma: Option<f64>,
+        symmetric: bool,
+    ) -> Result<Self> {
+        let mut graph = Self::unconnected(nodes)?;
+        check_distances(nodes, distances)?;
+        if k == 0 || k >= nodes.len() {
+            return Err(Error::config(
+                "k",
+                format!("{k} neighbours among {} nodes", nodes.len()),
+                format!("give k between 1 and {}", nodes.len().saturating_sub(1)),
+            ));
+        }
+        let sigma = match weights {
+            EdgeWeights::Gaussian => checked_sigma(sigma, distances)?,
+            EdgeWeights::Binary => 1.0,
+        };
+        let weight = |d: f64| match weights {
+            EdgeWeights::Gaussian => kernel(d, sigma) as f32,
+            EdgeWeights::Binary => 1.0,
+        };
+        for target in 0..nodes.len() {
+            let mut others: Vec<usize> = (0..nodes.len())
+                .filter(|s| *s != target && distances[[target, *s]].is_finite())
+                .collect();
+            others.sort_by(|a, b| distances[[target, *a]].total_cmp(&distances[[target, *b]]));
+            for &source in others.iter().take(k) {
+                graph.set_edge(target, source, weight(distances[[target, source]]));
+            }
+        }
+        if symmetric {
+            for (source, target, weight) in graph.edges() {
+                let back = graph.adjacency_entry(source, target);
+                graph.set_edge(source, target, weight.max(back));
+                graph.set_edge(target, source, weight.max(back));
+            }
+        }
+        Ok(graph)
+    }
+
+    /// Edges where the strength of correlation is at least `threshold`; with `top_k` only the
+    /// `k` strongest sources of each target. The weight is the strength; no self loops.
+    ///
+    /// `strength` is (nodes, nodes) in [0, 1], see [`correlation_strength`](super::correlation_strength). With `top_k` the graph
+    /// is made symmetric: an edge stays when either of its ends counts it among the strongest.
+    ///
+    /// # Errors
+    /// When the matrix does not fit, a strength is outside [0, 1], or the threshold is.
+    pub fn correlated(
+        nodes: &[String],
+        strength: &Array2<f64>,
+        threshold: f64,
+        top_k: Option<usize>,
+    ) -> Result<Self> {
+        let mut graph = Self::unconnected(nodes)?;
+        check_square("correlation", nodes, strength.dim())?;
+        check_fraction("threshold", threshold)?;
+        if top_k == Some(0) {
+            return Err(Error::config(
+                "top_k",
+                "0 keeps no edge",
+                "give at least 1, or use the graph kind \"none\"",
+            ));
+        }
+        for &value in strength {
+            check_fraction("correlation", value)?;
+        }
+        for target in 0..nodes.len() {
+            let mut sources: Vec<usize> = (0..nodes.len())
+                .filter(|s| *s != target && strength[[target, *s]] >= threshold)
+                .collect();
+            sources.sort_by(|a, b| strength[[target, *b]].total_cmp(&strength[[target, *a]]));
+            sources.truncate(top_k.unwrap_or(nodes.len()));
+            for source in sources {
+                let weight = strength[[target, source]] as f32;
+                if weight != 0.0 {
+                    graph.set_edge(target, source, weight);
+                    if top_k.is_some() {
+                        graph.set_edge(source, target, strength[[source, target]] as f32);
+                    }
+                }
+            }
+        }
+        Ok(graph)
+    }
+
+    /// Every ordered pair of different nodes, weight 1.
+    ///
+    /// # Errors
+    /// When there is no node, or two share a name.
+    pub fn complete(nodes: &[String]) -> Result<Self> {
+        let adjacency = Array2::from_shape_fn((nodes.len(), nodes.len()), |(target, source)| {
+            if target == source { 0.0 } else { 1.0 }
+        });
+        Self::from_adjacency(nodes, &adjacency)
+    }
+
+    fn adjacency_entry(&self, target: usize, source: usize) -> f32 {
+        let (from, to) = (source as u32, target as u32);
+        self.graph
+            .find_edge(from.into(), to.into())
+            .map_or(0.0, |e| self.graph[e])
+    }
+}
+
+/// Euclidean distances between the rows of `positions`, (nodes, 2 or 3): (nodes, nodes), same unit.
+pub fn pairwise_distances(positions: &Array2<f64>) -> Array2<f64> {
+    let n = positions.nrows();
+    Array2::from_shape_fn((n, n), |(i, j)| {
+        let difference = &positions.row(i) - &positions.row(j);
+        difference.dot(&difference).sqrt()
+    })
+}
+
+fn kernel(distance: f64, sigma: f64) -> f64 {
+    (-(distance / sigma).powi(2)).exp()
+}
+
+fn checked_sigma(sigma: Option<f64>, distances: &Array2<f64>) -> Result<f64> {
+    let sigma = sigma.unwrap_or_else(|| {
+        let finite: Vec<f64> = distances
+            .iter()
+            .copied()
+            .filter(|d| d.is_finite())
+            .collect();
+        let n = finite.len() as f64;
+        let mean = finite.iter().sum::<f64>() / n;
+        (finite.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / n).sqrt()
+    });
+    if sigma.is_finite() && sigma > 0.0 {
+        return Ok(sigma);
+    }
+    Err(Error::config(
+        "sigma",
+        format!("the width of the kernel is {sigma}"),
+        "give a positive sigma in the unit of the distances, or sensors at different places",
+    ))
+}
+
+fn check_square(field: &str, nodes: &[String], shape: (usize, usize)) -> Result<()> {
+    if shape == (nodes.len(), nodes.len()) {
+        return Ok(());
+    }
+    Err(Error::config(
+        field,
+        format!("shape {shape:?} for {} nodes", nodes.len()),
+        "give a square matrix with a row and a column per node",
+    ))
+}
+
+fn check_distances(nodes: &[String], distances: &Array2<f64>) -> Result<()> {
+    check_square("distances", nodes, distances.dim())?;
+    match distances
+        .indexed_iter()
+        .find(|(_, d)| d.is_nan() || **d < 0.0)
+    {
+        None => Ok(()),
+        Some(((target, source), d)) => Err(Error::config(
+            format!("distances[{target}, {source}]"),
+            format!(
+                "the distance from \"{}\" to \"{}\" is {d}",
+                nodes[source], nodes[target]
+            ),
+            "distances are 0 or more; write infinity where there is no way",
+        )),
+    }
+}
+
+fn check_fraction(field: &str, value: f64) -> Result<()> {
+    if (0.0..=1.0).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::config(
+        field,
+        format!("{value} is outside [0, 1]"),
+        "give a number from 0 to 1",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::super::tests::names;
+    use super::*;
+
+    fn assert_close(got: &Array2<f32>, want: &Array2<f32>) {
+        assert_eq!(got.dim(), want.dim());
+        let worst = (got - want).mapv(f32::abs).fold(0.0f32, |a, b| a.max(*b));
+        assert!(worst < 1e-6, "off by {worst}: {got}");
+    }
+
+    fn edge(from: &str, to: &str, weight: f32) -> (String, String, f32) {
+        (from.to_string(), to.to_string(), weight)
+    }
+
+    #[test]
+    fn list_and_matrix_agree_on_direction() {
+        let nodes = names(&["a", "b", "c"]);
+        let listed =
+            SensorGraph::from_edges(&nodes, &[edge("a", "b", 2.0), edge("c", "a", -1.0)]).unwrap();
+        let matrix = array![[0.0, 0.0, -1.0], [2.0, 0.0, 0.0], [0.0, 0.0, 0.0f32]];
+        assert_eq!(listed.adjacency(), matrix);
+        assert_eq!(
+            SensorGraph::from_adjacency(&nodes, &matrix).unwrap(),
+            listed
+        );
+    }
+
+    #[test]
+    fn bad_lists_are_named() {
+        let nodes = names(&["Fp1", "Fp2", "Cz"]);
+        let message = |edges: &[(String, String, f32)]| {
+            SensorGraph::from_edges(&nodes, edges)
+                .unwrap_err()
+                .to_string()
+        };
+        let unknown = message(&[edge("Fpz", "Cz", 1.0)]);
+        assert!(unknown.contains("\"Fpz\", did you mean \"Fp"), "{unknown}");
+        assert!(message(&[edge("Fp1", "Cz", f32::NAN)]).contains("NaN"));
+        let twice = message(&[edge("Fp1", "Cz", 1.0), edge("Fp1", "Cz", 2.0)]);
+        assert!(twice.contains("edges[1]"), "{twice}");
+    }
+
+    #[test]
+    fn bad_matrices_are_named() {
+        let nodes = names(&["a", "b"]);
+        let infinite = array![[0.0, f32::INFINITY], [0.0, 0.0]];
+        let message = SensorGraph::from_adjacency(&nodes, &infinite)
+            .unwrap_err()
+            .to_string();
+        assert!(message.contains("\"b\" -> \"a\""), "{message}");
+        assert!(SensorGraph::from_adjacency(&nodes, &Array2::zeros((2, 3))).is_err());
+    }
+
+    // numpy: d = distances of [[0, 0], [3, 4], [0, 8]]; exp(-(d / d.std()) ** 2), d.std() = 3.055050
+    #[test]
+    fn gaussian_kernel_of_dcrnn() {
+        let nodes = names(&["a", "b", "c"]);
+        let distances = pairwise_distances(&array![[0.0, 0.0], [3.0, 4.0], [0.0, 8.0]]);
+        let (near, far) = (0.06866117, 0.00105192);
+        let graph = SensorGraph::gaussian(&nodes, &distances, None, 0.0, true).unwrap();
+        assert_close(
+            &graph.adjacency(),
+            &array![[1.0, near, far], [near, 1.0, near], [far, near, 1.0]],
+        );
+        let graph = SensorGraph::gaussian(&nodes, &distances, None, 0.05, false).unwrap();
+        assert_close(
+            &graph.adjacency(),
+            &array![[0.0, near, 0.0], [near, 0.0, near], [0.0, near, 0.0]],
+        );
+        // exp(-1) at one sigma.
+        let graph = SensorGraph::gaussian(&nodes, &distances, Some(5.0), 0.3, false).unwrap();
+        assert!((graph.adjacency()[[0, 1]] - 0.36787944).abs() < 1e-7);
+        assert!(graph.is_symmetric());
+    }
+
+    #[test]
+    fn infinite_distances_carry_no_edge_and_do_not_widen_the_kernel() {
+        let nodes = names(&["a", "b"]);
+        let distances = array![[0.0, 2.0], [f64::INFINITY, 0.0]];
+        let graph = SensorGraph::gaussian(&nodes, &distances, None, 0.0, false).unwrap();
+        // std([0, 2, 0]) = sqrt(8)/3; exp(-4 / (8/9)) = exp(-4.5)
+        let weight = (-4.5f64).exp() as f32;
+        assert_close(&graph.adjacency(), &array![[0.0, weight], [0.0, 0.0]]);
+    }
+
+    #[test]
+    fn kernels_need_width() {
+        let nodes = names(&["a", "b"]);
+        let same = Array2::zeros((2, 2));
+        let message = SensorGraph::gaussian(&nodes, &same, None, 0.1, false)
+            .unwrap_err()
+            .to_string();
+        assert!(message.starts_with("sigma"), "{message}");
+        assert!(SensorGraph::gaussian(&nodes, &same, Some(1.0), 1.5, false).is_err());
+        let negative = array![[0.0, -1.0], [0.0, 0.0]];
+        assert!(SensorGraph::gaussian(&nodes, &negative, Some(1.0), 0.1, false).is_err());
+    }
+
+    #[test]
+    fn nearest_neighbours_on_a_line() {
+        // At 0, 1, 3, 7: nearest of each: b, a, b, c.
+        let nodes = names(&["a", "b", "c", "d"]);
+        let distances = pairwise_distances(&array![[0.0, 0.0], [1.0, 0.0], [3.0, 0.0], [7.0, 0.0]]);
+        let binary = EdgeWeights::Binary;
+        let graph = SensorGraph::nearest(&nodes, &distances, 1, binary, None, false).unwrap();
+        assert_eq!(
+            graph.edges(),
+            [(1, 0, 1.0), (0, 1, 1.0), (1, 2, 1.0), (2, 3, 1.0)]
+        );
+        let graph = SensorGraph::nearest(&nodes, &distances, 1, binary, None, true).unwrap();
+        assert!(graph.is_symmetric());
+        assert_eq!(graph.n_edges(), 6);
+        let gaussian = EdgeWeights::Gaussian;
+        let graph = SensorGraph::nearest(&nodes, &distances, 1, gaussian, Some(2.0), true).unwrap();
+        assert!((graph.adjacency()[[1, 2]] - (-1.0f32).exp()).abs() < 1e-7);
+        assert_eq!(graph.adjacency()[[2, 1]], graph.adjacency()[[1, 2]]);
+        for k in [0, 4] {
+            assert!(SensorGraph::nearest(&nodes, &distances, k, binary, None, true).is_err());
+        }
+    }
+
+    #[test]
+    fn symmetric_neighbours_of_one_way_distances_take_the_nearer_way() {
+        let nodes = names(&["a", "b"]);
+        let distances = array![[0.0, 1.0], [3.0, 0.0]];
+        let gaussian = EdgeWeights::Gaussian;
+        let graph = SensorGraph::nearest(&nodes, &distances, 1, gaussian, Some(1.0), true).unwrap();
+        let weight = (-1.0f32).exp();
+        assert_close(&graph.adjacency(), &array![[0.0, weight], [weight, 0.0]]);
+    }
+
+    #[test]
+    fn every_node_hears_exactly_k() {
+        let nodes: Vec<String> = (0..12).map(|i| format!("n{i}")).collect();
+        let positions = Array2::from_shape_fn((12, 2), |(i, j)| ((i * 7 + j * 5) % 11) as f64);
+        let distances = pairwise_distances(&positions);
+        for k in 1..12 {
+            let graph =
+                SensorGraph::nearest(&nodes, &distances, k, EdgeWeights::Binary, None, false)
+                    .unwrap();
+            assert_eq!(graph.in_degrees(), vec![k; 12]);
+        }
+    }
+
+    #[test]
+    fn correlations_above_threshold_or_strongest() {
+        let nodes = names(&["a", "b", "c"]);
+        let strength = array![[1.0, 0.9, 0.2], [0.9, 1.0, 0.5], [0.2, 0.5, 1.0]];
+        let graph = SensorGraph::correlated(&nodes, &strength, 0.5, None).unwrap();
+        assert_eq!(
+            graph.adjacency(),
+            array![[0.0, 0.9, 0.0], [0.9, 0.0, 0.5], [0.0, 0.5, 0.0]]
+        );
+        // Strongest: a-b, b-a, c-b; the last also runs b <- c by symmetry.
+        let graph = SensorGraph::correlated(&nodes, &strength, 0.0, Some(1)).unwrap();
+        assert_eq!(graph.n_edges(), 4);
+        assert!(graph.is_symmetric());
+        assert!(SensorGraph::correlated(&nodes, &strength, 0.0, Some(0)).is_err());
+        assert!(SensorGraph::correlated(&nodes, &(strength * 2.0), 0.0, None).is_err());
+    }
+
+    #[test]
+    fn complete_and_unconnected() {
+        let nodes = names(&["a", "b", "c"]);
+        let graph = SensorGraph::complete(&nodes).unwrap();
+        assert_eq!((graph.n_edges(), graph.density()), (6, 1.0));
+        assert_eq!(SensorGraph::unconnected(&nodes).unwrap().n_edges(), 0);
+    }
+}

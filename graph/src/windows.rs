@@ -1,0 +1,595 @@
+//! From recordings to the equally shaped, labelled windows of a [`Dataset`].
+
+use std::ops::Range;
+
+use ndarray::{Array2, Array3, Array4, Axis, s};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::signal::FeatureConfig;
+use crate::{Dataset, DatasetInfo, Error, Labels, Recording, Result, SourceFile};
+
+/// Unit of [`WindowConfig`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unit {
+    /// Seconds; needs the sampling rate.
+    #[default]
+    Seconds,
+    /// Samples, counted after cropping and decimation.
+    Samples,
+}
+
+/// Length of windows and the way from one to the next.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WindowConfig {
+    /// Length; `None`: each recording is one window.
+    pub length: Option<f64>,
+    /// From start to start; `None`: the length, so that windows do not overlap.
+    pub stride: Option<f64>,
+    /// What both are counted in.
+    pub unit: Unit,
+}
+
+/// What to do about values that are NaN or infinite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Missing {
+    /// Refuse the data.
+    #[default]
+    Error,
+    /// Mark them in the mask, and give the model 0.
+    Mask,
+}
+
+/// Recordings of one data set and what they share.
+#[derive(Debug, Clone)]
+pub struct RecordingSet {
+    pub info: DatasetInfo,
+    /// Sensor names, in the order of the nodes.
+    pub sensors: Vec<String>,
+    /// Sensor positions, (nodes, 2 or 3), metres.
+    pub positions: Option<Array2<f64>>,
+    /// Adjacency that came with the data, (nodes, nodes), entry [target, source].
+    pub adjacency: Option<Array2<f32>>,
+    /// Class names.
+    pub classes: Vec<String>,
+    /// The recordings; all have the same nodes and features.
+    pub recordings: Vec<Recording>,
+    /// Files read.
+    pub sources: Vec<SourceFile>,
+}
+
+impl WindowConfig {
+    /// Windows of a recording of `n` samples at `rate`, a trailing part shorter than the window
+    /// left out.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when length or stride is less than one sample, a stride has no length,
+    /// or seconds are given and the rate is not known.
+    pub fn ranges(&self, n: usize, rate: Option<f64>) -> Result<Vec<Range<usize>>> {
+        let Some(length) = self.length else {
+            if self.stride.is_some() {
+                return Err(Error::config(
+                    "window.stride",
+                    "is given without window.length",
+                    "give a length too, or neither",
+                ));
+            }
+            return Ok(std::iter::once(0..n).collect());
+        };
+        let samples = |value: f64, field: &str| {
+            let factor = match self.unit {
+                Unit::Samples => 1.0,
+                Unit::Seconds => rate.ok_or_else(|| {
+                    Error::config(
+                        field,
+                        "is in seconds, but the sampling rate is not known",
+                        "set sampling_rate, or count the window in samples",
+                    )
+                })?,
+            };
+            let count = (value * factor).round();
+            if count >= 1.0 && count < usize::MAX as f64 {
+                return Ok(count as usize);
+            }
+            Err(Error::config(
+                field,
+                format!("{value} is not at least one sample"),
+                "give a larger value",
+            ))
+        };
+        let length = samples(length, "window.length")?;
+        let stride = match self.stride {
+            Some(s) => samples(s, "window.stride")?,
+            None => length,
+        };
+        Ok((0..(n + 1).saturating_sub(length))
+            .step_by(stride)
+            .map(|start| start..start + length)
+            .collect())
+    }
+}
+
+/// The windows of one recording.
+struct Cut {
+    x: Vec<Array3<f32>>,
+    mask: Vec<Option<Array2<bool>>>,
+    y: Vec<usize>,
+}
+
+/// Applies `features` to every recording and cuts them into windows.
+///
+/// A window of [`Labels::PerStep`] takes the most frequent class, and of several equally frequent
+/// ones that which occurs last. Where no recording has a label, `y` is 0 throughout and `classes`
+/// empty. Missing values are filled linearly before filters see them and set to 0 at the end.
+///
+/// # Errors
+/// [`Error::Config`] when there is no recording or no window, recordings differ in nodes,
+/// features or sampling rate, whole recordings differ in length, only some of them have a label,
+/// subject or session, a label is out of range, an option does not fit, or a value is NaN or
+/// infinite and `missing` is [`Missing::Error`].
+pub fn cut(
+    set: RecordingSet,
+    window: &WindowConfig,
+    features: &FeatureConfig,
+    missing: Missing,
+) -> Result<Dataset> {
+    check(&set)?;
+    let pieces: Vec<Cut> = set
+        .recordings
+        .par_iter()
+        .map(|r| cut_one(r, &set.sensors, window, features, missing))
+        .collect::<Result<_>>()?;
+    for (r, piece) in set.recordings.iter().zip(&pieces) {
+        if piece.x.is_empty() {
+            log::warn!("{} is shorter than the window and gives no sample", r.name);
+        }
+    }
+    let mut all = pieces
+        .iter()
+        .zip(&set.recordings)
+        .flat_map(|(p, r)| p.x.iter().map(move |x| (x, &r.name)));
+    let Some((first, first_name)) = all.next() else {
+        return Err(Error::config(
+            "window.length",
+            "is longer than every recording",
+            "shorten the window, or take whole recordings by leaving it out",
+        ));
+    };
+    let (v, l, f) = first.dim();
+    if let Some((other, name)) = all.find(|(x, _)| x.dim() != first.dim()) {
+        return Err(Error::config(
+            format!("recording {name}"),
+            format!(
+                "has {} time steps, {first_name} has {l}",
+                other.len_of(Axis(1))
+            ),
+            "set window.length, so that all windows are equally long",
+        ));
+    }
+    let n: usize = pieces.iter().map(|p| p.x.len()).sum();
+    let mut x = Array4::zeros((n, v, l, f));
+    let incomplete = pieces
+        .iter()
+        .flat_map(|p| p.mask.iter().flatten())
+        .any(|m| m.iter().any(|seen| !seen));
+    let mut mask = incomplete.then(|| Array3::from_elem((n, v, l), true));
+    let mut y = Vec::with_capacity(n);
+    let mut recording = Vec::with_capacity(n);
+    for (index, piece) in pieces.iter().enumerate() {
+        for (i, one) in piece.x.iter().enumerate() {
+            let at = y.len();
+            x.index_axis_mut(Axis(0), at).assign(one);
+            if let (Some(all), Some(part)) = (&mut mask, &piece.mask[i]) {
+                all.index_axis_mut(Axis(0), at).assign(part);
+            }
+            y.push(piece.y[i]);
+            recording.push(index);
+        }
+    }
+    let per_sample = |of: &dyn Fn(&Recording) -> Option<String>| -> Option<Vec<String>> {
+        recording.iter().map(|r| of(&set.recordings[*r])).collect()
+    };
+    let subject = per_sample(&|r| r.subject.clone());
+    let session = per_sample(&|r| {
+        let session = r.session.as_ref()?;
+        Some(match &r.subject {
+            Some(subject) => format!("{subject}/{session}"),
+            None => session.clone(),
+        })
+    });
+    Ok(Dataset {
+        part: recording.iter().map(|r| set.recordings[*r].part).collect(),
+        sampling_rate: set.recordings.first().and_then(|r| r.sampling_rate),
+        info: set.info,
+        sensors: set.sensors,
+        positions: set.positions,
+        adjacency: set.adjacency,
+        x,
+        mask,
+        y,
+        classes: set.classes,
+        recording,
+        subject,
+        session,
+        sources: set.sources,
+    })
+}
+
+/// What must hold over all recordings.
+fn check(set: &RecordingSet) -> Result<()> {
+    let Some(first) = set.recordings.first() else {
+        return Err(Error::config(
+            format!("data set {}", set.info.name),
+            "has no recordings",
+            "check the files and the choice of subjects",
+        ));
+    };
+    let v = set.sensors.len();
+    let f = first.signal.len_of(Axis(2));
+    for r in &set.recordings {
+        let wrong = |problem: String, remedy: &str| {
+            Err(Error::config(
+                format!("recording {}", r.name),
+                problem,
+                remedy,
+            ))
+        };
+        let (nodes, time, features) = r.signal.dim();
+        if nodes != v || features != f || f == 0 || v == 0 {
+            return wrong(
+                format!("has {nodes} nodes and {features} features, not {v} and {f}"),
+                "give every recording the same sensors and features, and check the layout",
+            );
+        }
+        if r.mask.as_ref().is_some_and(|m| m.dim() != (nodes, time)) {
+            return wrong(
+                "has a mask of another shape than (nodes, time)".into(),
+                "give one truth value for each node and time step",
+            );
+        }
+        if r.sampling_rate != first.sampling_rate {
+            return wrong(
+                format!(
+                    "has sampling rate {:?}, {} has {:?}",
+                    r.sampling_rate, first.name, first.sampling_rate
+                ),
+                "resample all recordings to one rate",
+            );
+        }
+        let classes = set.classes.len();
+        let out_of_range = match &r.labels {
+            Labels::None => None,
+            Labels::Whole(c) => Some(*c),
+            Labels::PerStep(steps) => {
+                if steps.len() != time {
+                    return wrong(
+                        format!("has {} labels for {time} time steps", steps.len()),
+                        "give one label for each time step",
+                    );
+                }
+                steps.iter().max().copied()
+            }
+        }
+        .filter(|c| *c >= classes);
+        if let Some(c) = out_of_range {
+            return wrong(
+                format!("has label {c}, but there are {classes} classes"),
+                "number the classes from 0 and name them all",
+            );
+        }
+        for (what, one, other) in [
+            (
+                "label",
+                r.labels == Labels::None,
+                first.labels == Labels::None,
+            ),
+            ("subject", r.subject.is_none(), first.subject.is_none()),
+            ("session", r.session.is_none(), first.session.is_none()),
+        ] {
+            if one != other {
+                let (with, without) = if one { (first, r) } else { (r, first) };
+                return wrong(
+                    format!("{} has a {what}, {} has none", with.name, without.name),
+                    "give it for all recordings or for none",
+                );
+            }
+        }
+    }
+    let square = |a: &Array2<f32>| a.dim() == (v, v);
+    if !set.adjacency.as_ref().is_none_or(square)
+        || set.positions.as_ref().is_some_and(|p| p.nrows() != v)
+    {
+        return Err(Error::config(
+            format!("data set {}", set.info.name),
+            format!("has {v} sensors, and an adjacency or positions for others"),
+            "give one row for each sensor",
+        ));
+    }
+    Ok(())
+}
+
+fn cut_one(
+    r: &Recording,
+    sensors: &[String],
+    window: &WindowConfig,
+    features: &FeatureConfig,
+    missing: Missing,
+) -> Result<Cut> {
+    let in_recording = |e: Error| match e {
+        Error::Config {
+            field,
+            problem,
+            remedy,
+        } => Error::Config {
+            field: format!("recording {}, {field}", r.name),
+            problem,
+            remedy,
+        },
+        other => other,
+    };
+    let (mask, gaps) = observed(r, sensors, missing)?;
+    let mut signal = r.signal.clone();
+    if gaps {
+        fill(&mut signal, &mask);
+    }
+    let time = signal.len_of(Axis(1));
+    let keep = features.crop(time, r.sampling_rate).map_err(in_recording)?;
+    let signal = features
+        .prepare(signal, r.sampling_rate)
+        .map_err(in_recording)?;
+    let step = features.decimate.max(1);
+    let mask = gaps.then(|| mask.slice(s![.., keep.clone();step]).to_owned());
+    let steps: Vec<usize> = match &r.labels {
+        Labels::PerStep(steps) => steps[keep].iter().step_by(step).copied().collect(),
+        _ => Vec::new(),
+    };
+    let rate = features.rate(r.sampling_rate);
+    let mut out = Cut {
+        x: Vec::new(),
+        mask: Vec::new(),
+        y: Vec::new(),
+    };
+    for range in window.ranges(signal.len_of(Axis(1)), rate)? {
+        let part = signal.slice(s![.., range.clone(), ..]);
+        let seen = mask.as_ref().map(|m| m.slice(s![.., range.clone()]));
+        let (x, mask) = features.window(part, seen, rate).map_err(in_recording)?;
+        out.x.push(x);
+        out.mask.push(mask);
+        out.y.push(match &r.labels {
+            Labels::None => 0,
+            Labels::Whole(class) => *class,
+            Labels::PerStep(_) => most_frequent(&steps[range]),
+        });
+    }
+    Ok(out)
+}
+
+/// What was observed, (nodes, time), and whether anything was not.
+fn observed(r: &Recording, sensors: &[String], missing: Missing) -> Result<(Array2<bool>, bool)> {
+    let (v, l, _) = r.signal.dim();
+    let mut mask = match &r.mask {
+        Some(mask) => mask.clone(),
+        None => Array2::from_elem((v, l), true),
+    };
+    for ((node, step, _), value) in r.signal.indexed_iter() {
+        if value.is_finite() || !mask[[node, step]] {
+            continue;
+        }
+        if missing == Missing::Error {
+            return Err(Error::config(
+                format!("recording {}", r.name),
+                format!(
+                    "sensor {} is {value} at time step {step}",
+                    sensors.get(node).map_or("?", String::as_str)
+                ),
+                "repair the file, or set missing = \"mask\" to leave such values out",
+            ));
+        }
+        mask[[node, step]] = false;
+    }
+    let gaps = mask.iter().any(|seen| !seen);
+    Ok((mask, gaps))
+}
+
+/// Puts values on the line between their observed neighbours (constant at the ends, 0 where
+/// nothing was observed), so that filters and spectra see no jumps.
+fn fill(signal: &mut Array3<f32>, mask: &Array2<bool>) {
+    for (mut node, seen) in signal.outer_iter_mut().zip(mask.outer_iter()) {
+        let known: Vec<usize> = (0..seen.len()).filter(|t| seen[*t]).collect();
+        for mut row in node.columns_mut() {
+            for t in (0..row.len()).filter(|t| !seen[*t]) {
+                let next = known.partition_point(|k| *k < t);
+                let before = next.checked_sub(1).and_then(|i| known.get(i));
+                row[t] = match (before, known.get(next)) {
+                    (Some(a), Some(b)) => {
+                        let w = (t - a) as f32 / (b - a) as f32;
+                        row[*a] * (1.0 - w) + row[*b] * w
+                    }
+                    (Some(k), None) | (None, Some(k)) => row[*k],
+                    (None, None) => 0.0,
+                };
+            }
+        }
+    }
+}
+
+/// The most frequent class; among equals, the one that occurs last.
+fn most_frequent(steps: &[usize]) -> usize {
+    let mut counts = vec![0usize; steps.iter().max().map_or(0, |m| m + 1)];
+    for s in steps {
+        counts[*s] += 1;
+    }
+    let most = counts.iter().max().copied().unwrap_or(0);
+    let last = steps.iter().rev().find(|s| counts[**s] == most);
+    last.copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Part;
+
+    fn recording(name: &str, signal: Array3<f32>, labels: Labels) -> Recording {
+        Recording {
+            name: name.into(),
+            signal,
+            mask: None,
+            sampling_rate: Some(10.0),
+            labels,
+            subject: Some("s1".into()),
+            session: Some("0".into()),
+            part: Some(Part::Train),
+        }
+    }
+
+    fn set(recordings: Vec<Recording>) -> RecordingSet {
+        RecordingSet {
+            info: DatasetInfo::default(),
+            sensors: vec!["a".into(), "b".into()],
+            positions: None,
+            adjacency: None,
+            classes: vec!["x".into(), "y".into()],
+            recordings,
+            sources: Vec::new(),
+        }
+    }
+
+    fn ramp(n: usize) -> Array3<f32> {
+        Array3::from_shape_fn((2, n, 1), |(v, t, _)| (100 * v + t) as f32)
+    }
+
+    fn of(length: f64, stride: Option<f64>, unit: Unit) -> WindowConfig {
+        WindowConfig {
+            length: Some(length),
+            stride,
+            unit,
+        }
+    }
+
+    fn go(set: RecordingSet, window: &WindowConfig) -> Result<Dataset> {
+        cut(set, window, &FeatureConfig::default(), Missing::Error)
+    }
+
+    #[test]
+    fn ranges_drop_the_rest() {
+        let ranges = |w: WindowConfig, n| w.ranges(n, Some(10.0)).unwrap();
+        assert_eq!(ranges(of(0.4, None, Unit::Seconds), 11), [0..4, 4..8]);
+        assert_eq!(
+            ranges(of(4.0, Some(3.0), Unit::Samples), 10),
+            [0..4, 3..7, 6..10]
+        );
+        assert!(ranges(of(4.0, None, Unit::Samples), 3).is_empty());
+        assert!(of(0.01, None, Unit::Seconds).ranges(9, Some(10.0)).is_err());
+        assert!(of(1.0, None, Unit::Seconds).ranges(9, None).is_err());
+        assert!(of(f64::NAN, None, Unit::Samples).ranges(9, None).is_err());
+        assert!(of(-1.0, None, Unit::Samples).ranges(9, None).is_err());
+    }
+
+    #[test]
+    fn windows_keep_order_and_groups() {
+        let steps = vec![0, 0, 1, 1, 1, 0, 0];
+        let data = go(
+            set(vec![
+                recording("r", ramp(7), Labels::PerStep(steps)),
+                recording("q", ramp(4), Labels::PerStep(vec![1; 4])),
+            ]),
+            &of(4.0, Some(3.0), Unit::Samples),
+        )
+        .unwrap();
+        assert_eq!(data.x.dim(), (3, 2, 4, 1));
+        assert_eq!(data.x[[1, 1, 0, 0]], 103.0);
+        // Ties: 0 0 1 1 takes the later; 1 1 0 0 as well.
+        assert_eq!(data.y, [1, 0, 1]);
+        assert_eq!(data.recording, [0, 0, 1]);
+        assert_eq!(data.session.unwrap(), ["s1/0"; 3]);
+        assert!(data.mask.is_none());
+    }
+
+    #[test]
+    fn missing_values_are_named_or_masked() {
+        let mut signal = ramp(5);
+        signal[[1, 3, 0]] = f32::NAN;
+        let data = set(vec![recording("r7", signal, Labels::Whole(1))]);
+        let error = go(data.clone(), &WindowConfig::default())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("r7") && error.contains("sensor b is NaN at time step 3"),
+            "{error}"
+        );
+        let masked = cut(
+            data,
+            &WindowConfig::default(),
+            &FeatureConfig::default(),
+            Missing::Mask,
+        )
+        .unwrap();
+        let mask = masked.mask.unwrap();
+        assert_eq!(mask.iter().filter(|s| !**s).count(), 1);
+        assert!(!mask[[0, 1, 3]]);
+        assert_eq!(masked.x[[0, 1, 3, 0]], 0.0);
+        assert_eq!(masked.x[[0, 1, 2, 0]], 102.0);
+    }
+
+    #[test]
+    fn gaps_are_filled_along_a_line() {
+        let mut signal = ramp(6);
+        let mut mask = Array2::from_elem((2, 6), true);
+        for t in [0, 2, 3, 5] {
+            mask[[0, t]] = false;
+            signal[[0, t, 0]] = f32::INFINITY;
+        }
+        fill(&mut signal, &mask);
+        assert_eq!(
+            signal.slice(s![0, .., 0]).to_vec(),
+            [1.0, 1.0, 2.0, 3.0, 4.0, 4.0]
+        );
+    }
+
+    #[test]
+    fn crop_and_decimation_move_labels_along() {
+        let steps = (0..40).map(|t| usize::from(t >= 20)).collect();
+        let data = set(vec![recording("r", ramp(40), Labels::PerStep(steps))]);
+        let features = FeatureConfig {
+            crop_seconds: Some([1.0, 3.0]),
+            decimate: 2,
+            ..Default::default()
+        };
+        let window = of(1.0, None, Unit::Seconds);
+        let data = cut(data, &window, &features, Missing::Error).unwrap();
+        assert_eq!(data.x.dim(), (2, 2, 5, 1));
+        assert_eq!(data.y, [0, 1]);
+    }
+
+    #[test]
+    fn contradictions_are_errors() {
+        let whole = WindowConfig::default();
+        let r = |n, l| recording("r", ramp(n), l);
+        let expect = |set: RecordingSet, text: &str| {
+            let error = go(set, &whole).unwrap_err().to_string();
+            assert!(error.contains(text), "{error}");
+        };
+        expect(set(vec![]), "no recordings");
+        expect(
+            set(vec![r(4, Labels::Whole(0)), r(5, Labels::Whole(0))]),
+            "window.length",
+        );
+        expect(set(vec![r(4, Labels::Whole(2))]), "label 2");
+        expect(set(vec![r(4, Labels::PerStep(vec![0]))]), "1 labels for 4");
+        expect(
+            set(vec![r(4, Labels::Whole(0)), r(4, Labels::None)]),
+            "label",
+        );
+        let mut other = r(4, Labels::Whole(0));
+        other.sampling_rate = None;
+        expect(set(vec![r(4, Labels::Whole(0)), other]), "sampling rate");
+        let mut other = set(vec![r(4, Labels::Whole(0))]);
+        other.sensors.pop();
+        expect(other, "2 nodes");
+        let long = of(9.0, None, Unit::Samples);
+        assert!(go(set(vec![r(4, Labels::Whole(0))]), &long).is_err());
+    }
+}

@@ -1,0 +1,285 @@
+//! Data sets as a user loads them: the one that ships, those whose files lie beside the project
+//! (skipped where they do not), and folders with a `dataset.toml`.
+
+use std::path::{Path, PathBuf};
+
+use ndarray::{Array1, Array3, Axis, s};
+use tgmamba_graph::Part;
+use tgmamba_graph::datasets::{DatasetConfig, load, load_recordings};
+use tgmamba_graph::formats::npy::write_npz;
+use tgmamba_graph::windows::{Unit, WindowConfig};
+
+/// The folder of the files that do not ship, where it is there.
+fn data_dir() -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    println!("skipped: {} is not there", folder.display());
+    None
+}
+
+fn named(name: &str, data_dir: Option<PathBuf>) -> DatasetConfig {
+    DatasetConfig {
+        name: name.into(),
+        data_dir,
+        ..Default::default()
+    }
+}
+
+#[test]
+fn basic_motions_ships() {
+    let data = load(&DatasetConfig::default()).unwrap();
+    assert_eq!(data.x.dim(), (80, 6, 100, 1));
+    assert_eq!(
+        data.classes,
+        ["Standing", "Running", "Walking", "Badminton"]
+    );
+    for class in 0..4 {
+        for part in [Part::Train, Part::Test] {
+            let count = (0..80)
+                .filter(|i| data.y[*i] == class && data.part[*i] == Some(part))
+                .count();
+            assert_eq!(count, 10);
+        }
+    }
+    assert_eq!(data.x[[0, 0, 2, 0]], -0.903497);
+    assert_eq!(data.sensors[3], "gyroscope x");
+    assert_eq!(
+        data.sources[0].sha256,
+        "8dc43cc6306cb679c888c01e26f91772ac4441a916da43bac8b79734a538b9d6"
+    );
+    assert!(data.mask.is_none() && data.subject.is_none());
+}
+
+#[test]
+fn ssvep_trials_sessions_and_spectra() {
+    let Some(dir) = data_dir() else { return };
+    let mut config = named("ssvep-exo", Some(dir.clone()));
+    config.subjects = vec!["subject01".into(), "subject10".into()];
+    let set = load_recordings(&config).unwrap();
+    assert_eq!(set.recordings[0].signal.dim(), (8, 1280, 1));
+    let data = load(&config).unwrap();
+    // 3 s, frames of 1 s every 0.25 s, 10 to 50 Hz.
+    assert_eq!(data.x.dim().1, 8);
+    assert_eq!((data.x.dim().2, data.x.dim().3), (9, 41));
+    for class in 0..4 {
+        let count = data.y.iter().filter(|y| **y == class).count();
+        assert_eq!(count * 4, data.y.len());
+    }
+    let sessions = data.session.as_ref().unwrap();
+    assert!(sessions.iter().any(|s| s == "subject01/0"));
+    assert!(sessions.iter().any(|s| s == "subject10/0"));
+    assert_eq!(data.positions.as_ref().unwrap().dim(), (8, 3));
+    assert!(data.x.iter().all(|v| v.is_finite()));
+    // Over all trials of 13 Hz, occipital power stands out at 13 Hz against 14 Hz.
+    let mut excess = 0.0;
+    for (x, y) in data.x.outer_iter().zip(&data.y) {
+        if *y == 1 {
+            let mean = x.mean_axis(Axis(0)).unwrap().mean_axis(Axis(0)).unwrap();
+            excess += mean[3] - mean[4];
+        }
+    }
+    assert!(excess > 0.0, "{excess}");
+    // The folder itself is accepted too.
+    config.data_dir = Some(dir.join("ssvep_exo"));
+    assert_eq!(load(&config).unwrap().y, data.y);
+    config.subjects = vec!["subject1".into()];
+    let text = load(&config).unwrap_err().to_string();
+    assert!(text.contains("unknown subject"), "{text}");
+}
+
+#[test]
+fn ssvep_whole_set() {
+    let Some(dir) = data_dir() else { return };
+    let set = load_recordings(&named("ssvep-exo", Some(dir))).unwrap();
+    assert_eq!(set.recordings.len(), 864);
+    let mut sessions: Vec<_> = set
+        .recordings
+        .iter()
+        .map(|r| (r.subject.clone(), r.session.clone()))
+        .collect();
+    sessions.sort();
+    sessions.dedup();
+    assert_eq!(sessions.len(), 27);
+    assert_eq!(set.sources.len(), 13);
+}
+
+#[test]
+fn finger_movements_official_split() {
+    let Some(dir) = data_dir() else { return };
+    let data = load(&named("finger-movements", Some(dir.clone()))).unwrap();
+    assert_eq!(data.x.dim(), (416, 28, 50, 1));
+    assert_eq!(data.classes, ["left", "right"]);
+    let count = |part, class| {
+        (0..416)
+            .filter(|i| data.part[*i] == Some(part) && data.y[*i] == class)
+            .count()
+    };
+    assert_eq!((count(Part::Train, 0), count(Part::Train, 1)), (159, 157));
+    assert_eq!((count(Part::Test, 0), count(Part::Test, 1)), (49, 51));
+    assert_eq!(
+        (data.sensors[0].as_str(), data.sensors[27].as_str()),
+        ("F3", "O2")
+    );
+    assert_eq!(data.positions.unwrap().dim(), (28, 3));
+    let raw = load_recordings(&named("finger-movements", Some(dir))).unwrap();
+    // scipy.io.loadmat: x_train[0, 0, 0], x_train[49, 27, 315], x_test[10, 3, 99]
+    let at = |i: usize, v: usize, t: usize| raw.recordings[i].signal[[v, t, 0]];
+    assert_eq!(at(0, 0, 0), 41.8);
+    assert_eq!(at(315, 27, 49), 102.4);
+    assert_eq!(at(415, 3, 10), 43.8);
+}
+
+/// A folder with two subjects of four samples, three sensors, twenty steps.
+fn own_set(toml: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (i, name) in ["s1.npz", "s2.npz"].into_iter().enumerate() {
+        let x = Array3::from_shape_fn((4, 20, 3), |(n, t, v)| {
+            (1000 * i + 100 * n + 10 * v) as f32 + t as f32 / 100.0
+        });
+        let y = Array1::from(vec![0.0f32, 1.0, 0.0, 1.0]);
+        write_npz(
+            folder.path().join(name),
+            &[("signal", x.into_dyn()), ("y", y.into_dyn())],
+        )
+        .unwrap();
+    }
+    std::fs::write(folder.path().join("edges.csv"), "from,to,weight\na,b,2\n").unwrap();
+    std::fs::write(
+        folder.path().join("p.csv"),
+        "name,x,y\na,0,0\nb,1,0\nc,2,0\n",
+    )
+    .unwrap();
+    std::fs::write(folder.path().join("dataset.toml"), toml).unwrap();
+    folder
+}
+
+const OWN: &str = "files = \"s*.npz\"\nlayout = \"samples time nodes\"\nsampling_rate = 10\n\
+                   sensors = [\"a\", \"b\", \"c\"]\npositions = \"p.csv\"\n\
+                   subject_from_file = true\n[variables]\nx = \"signal\"\n\
+                   [graph]\nedges = \"edges.csv\"\n[window]\nlength = 1\n";
+
+fn own(folder: &tempfile::TempDir) -> DatasetConfig {
+    named(&folder.path().display().to_string(), None)
+}
+
+#[test]
+fn a_folder_of_arrays() {
+    let folder = own_set(OWN);
+    let mut config = own(&folder);
+    let data = load(&config).unwrap();
+    assert_eq!(data.x.dim(), (16, 3, 10, 1));
+    assert_eq!(data.x[[1, 2, 3, 0]], 20.13);
+    assert_eq!(&data.y[..4], [0, 0, 1, 1]);
+    assert_eq!(data.classes, ["0", "1"]);
+    assert_eq!(data.adjacency.as_ref().unwrap()[[1, 0]], 2.0);
+    assert_eq!(data.positions.as_ref().unwrap()[[2, 0]], 2.0);
+    assert_eq!(data.sources.len(), 5);
+    config.subjects = vec!["s2".into()];
+    config.window = Some(WindowConfig {
+        length: Some(20.0),
+        stride: None,
+        unit: Unit::Samples,
+    });
+    let data = load(&config).unwrap();
+    assert_eq!(data.x.dim(), (4, 3, 20, 1));
+    assert_eq!(data.subject.unwrap(), ["s2"; 4]);
+    assert_eq!(data.x[[0, 0, 0, 0]], 1000.0);
+}
+
+#[test]
+fn wrong_descriptions_say_what_and_where() {
+    for (from, to, expected) in [
+        (
+            "samples time nodes",
+            "samples nodes time",
+            "20 nodes, but there are 3 sensors",
+        ),
+        ("samples time nodes", "time nodes", "has shape [4, 20, 3]"),
+        ("samples time nodes", "", "layout"),
+        ("\"signal\"", "\"x\"", "present: signal, y"),
+        ("\"s*.npz\"", "\"t*.npz\"", "no file matches"),
+        ("\"c\"]", "\"d\"]", "p.csv: d"),
+        ("sampling_rate = 10\n", "", "sampling rate"),
+        ("edges = ", "edge = ", "unknown field `edge`"),
+        (
+            "sampling_rate",
+            "classes = [\"x\", \"y\", \"z\"]\nlabel_values = [1, 2, 3]\nsampling_rate",
+            "label \"0\" is none of the 3 classes",
+        ),
+        (
+            "sampling_rate",
+            "classes = [\"x\"]\nsampling_rate",
+            "label \"1\"",
+        ),
+    ] {
+        assert!(OWN.contains(from), "{from}");
+        let folder = own_set(&OWN.replace(from, to));
+        let text = load(&own(&folder)).unwrap_err().to_string();
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+}
+
+#[test]
+fn a_folder_of_tables_with_a_manifest() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("a.csv", "time,p,q\n0,1,2\n1,3,4\n2,5,6\n");
+    write("b.csv", "time,p,q\n0,1,2\n1,,4\n2,5,6\n");
+    write(
+        "m.csv",
+        "file,label,subject,part\na.csv,walk,s1,train\nb.csv,run,s2,test\n",
+    );
+    let toml = "manifest = \"m.csv\"\nmissing = \"mask\"\n[csv]\nskip = [\"time\"]\n";
+    write("dataset.toml", toml);
+    let config = own(&folder);
+    let data = load(&config).unwrap();
+    assert_eq!(data.x.dim(), (2, 2, 3, 1));
+    assert_eq!(data.classes, ["run", "walk"]);
+    assert_eq!(data.y, [1, 0]);
+    assert_eq!(data.sensors, ["p", "q"]);
+    assert_eq!(data.part, [Some(Part::Train), Some(Part::Test)]);
+    assert!(!data.mask.as_ref().unwrap()[[1, 0, 1]]);
+    assert_eq!(data.x[[1, 0, 1, 0]], 0.0);
+    write("dataset.toml", &toml.replace("mask", "error"));
+    let text = load(&config).unwrap_err().to_string();
+    assert!(
+        text.contains("recording b") && text.contains("sensor p") && text.contains("time step 1"),
+        "{text}"
+    );
+    write("b.csv", "time,p,r\n0,1,2\n1,2,4\n2,5,6\n");
+    assert!(load(&config).unwrap_err().to_string().contains("p, r"));
+    write("m.csv", "file,label\na.csv,walk\nc.csv,run\n");
+    assert!(load(&config).unwrap_err().to_string().contains("c.csv"));
+}
+
+#[test]
+fn matlab_files_with_other_axes() {
+    let Some(dir) = data_dir() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let source = dir.join("fingermovements/sp1s_aa.mat");
+    let target = folder.path().join("a.mat");
+    std::fs::copy(source, &target).unwrap();
+    std::fs::write(
+        folder.path().join("dataset.toml"),
+        "files = \"a.mat\"\nlayout = \"time nodes samples\"\nsampling_rate = 100\n\
+         classes = [\"left\", \"right\"]\n[variables]\nx = \"x_train\"\ny = \"y_train\"\n\
+         sensors = \"clab\"\n",
+    )
+    .unwrap();
+    let own = load(&own(&folder)).unwrap();
+    let mut official = named("finger-movements", Some(dir));
+    official.features = Some(Default::default());
+    let official = load(&official).unwrap();
+    assert_eq!(own.sensors, official.sensors);
+    assert_eq!(own.x, official.x.slice(s![..316, .., .., ..]));
+    assert_eq!(own.y, official.y[..316]);
+    let bytes = std::fs::read(&target).unwrap();
+    std::fs::write(&target, &bytes[..bytes.len() / 2]).unwrap();
+    let text = load(&self::own(&folder)).unwrap_err().to_string();
+    assert!(
+        text.contains("a.mat") && text.contains("cut short"),
+        "{text}"
+    );
+}

@@ -1,0 +1,393 @@
+//! Flags that stand for fields of the configuration: `--d-model 64` is `model.d_model = 64`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::error::{Error, Result};
+use crate::models::{DtRank, SeqPool, VertexPool};
+use crate::nn::{ConvType, StateMixing};
+use crate::run::config::set;
+use crate::training::config::{ClassWeights, OptimizerKind, ScheduleKind};
+
+/// A field of the configuration and the value a flag gives it.
+type Override = (&'static str, Option<Value>);
+
+/// Data, parts and graph.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Data")]
+pub struct DataFlags {
+    /// Data set: basic-motions, ssvep-exo, finger-movements, or a folder with a dataset.toml
+    /// [default: basic-motions]
+    #[arg(long, value_name = "NAME|FOLDER")]
+    pub dataset: Option<String>,
+    /// Folder that holds data sets which are not shipped
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Only these subjects
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    subjects: Option<Vec<String>>,
+    /// Features: raw, log-spectrum, stft or filterbank [default: what suits the data set];
+    /// details with --set dataset.features.FIELD=VALUE
+    #[arg(long, value_name = "KIND")]
+    features: Option<String>,
+    /// Length of a window, s [default: the whole recording]
+    #[arg(long, value_name = "SECONDS")]
+    window: Option<f64>,
+    /// From window to window, s [default: the length of the window]
+    #[arg(long, value_name = "SECONDS")]
+    stride: Option<f64>,
+    /// Scale fitted on the training part: none, standard, standard-feature, min-max, robust
+    /// [default: standard]
+    #[arg(long, value_name = "METHOD")]
+    scale: Option<String>,
+    /// Graph: given, gaussian, knn, correlation, complete or none [default: given if the data
+    /// have one, else gaussian if positions are known, else correlation]
+    #[arg(long, value_name = "KIND")]
+    graph: Option<String>,
+    /// Smallest weight that makes an edge (gaussian, correlation)
+    #[arg(long, value_name = "X")]
+    graph_threshold: Option<f64>,
+    /// Neighbours per sensor (knn)
+    #[arg(long, value_name = "K")]
+    graph_k: Option<usize>,
+    /// Split: given, stratified, group-subject, group-session, chronological, within-subject
+    /// [default: what suits the data set]
+    #[arg(long, value_name = "METHOD")]
+    split: Option<String>,
+    /// Share of the rest that validates [default: 0.15]
+    #[arg(long, value_name = "X")]
+    validation_fraction: Option<f64>,
+    /// Share that tests, without folds [default: 0.15]
+    #[arg(long, value_name = "X")]
+    test_fraction: Option<f64>,
+    /// Cross-validate with k folds
+    #[arg(long, value_name = "K")]
+    folds: Option<usize>,
+    /// Seed of the split [default: 0]
+    #[arg(long, value_name = "N")]
+    split_seed: Option<u64>,
+}
+
+impl DataFlags {
+    fn overrides(&self) -> Vec<Override> {
+        vec![
+            ("dataset.name", value(&self.dataset)),
+            ("dataset.data_dir", value(&self.data_dir)),
+            ("dataset.subjects", value(&self.subjects)),
+            ("dataset.features.kind", value(&self.features)),
+            ("dataset.window.length", value(&self.window)),
+            ("dataset.window.stride", value(&self.stride)),
+            ("scale", value(&self.scale)),
+            ("graph.kind", value(&self.graph)),
+            ("graph.threshold", value(&self.graph_threshold)),
+            ("graph.k", value(&self.graph_k)),
+            ("split.method", value(&self.split)),
+            ("split.validation_fraction", value(&self.validation_fraction)),
+            ("split.test_fraction", value(&self.test_fraction)),
+            ("split.folds", value(&self.folds)),
+            ("split.seed", value(&self.split_seed)),
+        ]
+    }
+}
+
+/// The model.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Model")]
+pub struct ModelFlags {
+    /// Width of the residual stream [default: 32]
+    #[arg(long, value_name = "M")]
+    d_model: Option<usize>,
+    /// TGMamba blocks [default: 2]
+    #[arg(long, value_name = "N")]
+    n_layers: Option<usize>,
+    /// State per channel [default: 16]
+    #[arg(long, value_name = "N")]
+    d_state: Option<usize>,
+    /// Width of the causal convolution [default: 4]
+    #[arg(long, value_name = "K")]
+    d_conv: Option<usize>,
+    /// Inner channels per d_model [default: 2]
+    #[arg(long, value_name = "N")]
+    expand: Option<usize>,
+    /// Rank of the step size: auto or a number [default: auto]
+    #[arg(long, value_name = "R")]
+    dt_rank: Option<DtRank>,
+    /// Graph convolution [default: graphconv]
+    #[arg(long, value_enum, value_name = "TYPE")]
+    conv_type: Option<ConvType>,
+    /// Bounded or free recurrence [default: bounded]
+    #[arg(long, value_enum, value_name = "FORM")]
+    state_mixing: Option<StateMixing>,
+    /// Gated RMSNorm in the blocks [default: true]
+    #[arg(long, value_name = "BOOL")]
+    rmsnorm: Option<bool>,
+    /// Residual connections [default: from two layers on]
+    #[arg(long, value_name = "BOOL")]
+    residual: Option<bool>,
+    /// RMSNorm before the blocks [default: as residual]
+    #[arg(long, value_name = "BOOL")]
+    prenorm: Option<bool>,
+    /// Dropout between blocks [default: 0.1]
+    #[arg(long, value_name = "P")]
+    dropout: Option<f64>,
+    /// Learn edges by attention between sensors [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    edge_learner_attention: Option<bool>,
+    /// Attention at every time step [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    attn_time_varying: Option<bool>,
+    /// Attention below this is no edge [default: 0.1]
+    #[arg(long, value_name = "X")]
+    attn_threshold: Option<f64>,
+    /// Softmax temperature of the attention [default: 0.01]
+    #[arg(long, value_name = "X")]
+    attn_softmax_temp: Option<f64>,
+    /// Edge weights per time step [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    edge_learner_time_varying: Option<bool>,
+    /// Initial share of the old weight in a time-varying edge [default: 0.25]
+    #[arg(long, value_name = "X")]
+    init_skip_param: Option<f64>,
+    /// Width of learned node embeddings, 0 for none [default: 0]
+    #[arg(long, value_name = "N")]
+    node_embedding_dim: Option<usize>,
+    /// Next block starts from the learned edges [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pass_edges_to_next_layer: Option<bool>,
+    /// GraphConv after the last block [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    gconv_after_all_layers: Option<bool>,
+    /// gatv2conv sees edge weights [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    gatv2_edge_weights: Option<bool>,
+    /// Pooling over time [default: mean]
+    #[arg(long, value_enum, value_name = "POOL")]
+    seq_pool_type: Option<SeqPool>,
+    /// Pooling over sensors [default: mean]
+    #[arg(long, value_enum, value_name = "POOL")]
+    vertex_pool_type: Option<VertexPool>,
+}
+
+impl ModelFlags {
+    fn overrides(&self) -> Vec<Override> {
+        vec![
+            ("model.d_model", value(&self.d_model)),
+            ("model.n_layers", value(&self.n_layers)),
+            ("model.d_state", value(&self.d_state)),
+            ("model.d_conv", value(&self.d_conv)),
+            ("model.expand", value(&self.expand)),
+            ("model.dt_rank", value(&self.dt_rank)),
+            ("model.conv_type", value(&self.conv_type)),
+            ("model.state_mixing", value(&self.state_mixing)),
+            ("model.rmsnorm", value(&self.rmsnorm)),
+            ("model.residual", value(&self.residual)),
+            ("model.prenorm", value(&self.prenorm)),
+            ("model.dropout", value(&self.dropout)),
+            ("model.edge_learner_attention", value(&self.edge_learner_attention)),
+            ("model.attn_time_varying", value(&self.attn_time_varying)),
+            ("model.attn_threshold", value(&self.attn_threshold)),
+            ("model.attn_softmax_temp", value(&self.attn_softmax_temp)),
+            ("model.edge_learner_time_varying", value(&self.edge_learner_time_varying)),
+            ("model.init_skip_param", value(&self.init_skip_param)),
+            ("model.node_embedding_dim", value(&self.node_embedding_dim)),
+            ("model.pass_edges_to_next_layer", value(&self.pass_edges_to_next_layer)),
+            ("model.gconv_after_all_layers", value(&self.gconv_after_all_layers)),
+            ("model.gatv2_edge_weights", value(&self.gatv2_edge_weights)),
+            ("model.seq_pool_type", value(&self.seq_pool_type)),
+            ("model.vertex_pool_type", value(&self.vertex_pool_type)),
+        ]
+    }
+}
+
+/// The training loop.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Training")]
+pub struct TrainingFlags {
+    /// Largest number of epochs [default: 50]
+    #[arg(long, value_name = "N")]
+    epochs: Option<usize>,
+    /// Windows per batch [default: 16]
+    #[arg(long, value_name = "N")]
+    batch_size: Option<usize>,
+    /// Batches per optimiser step [default: 1]
+    #[arg(long, value_name = "N")]
+    accumulate: Option<usize>,
+    /// Optimiser [default: adamw]
+    #[arg(long, value_enum, value_name = "NAME")]
+    optimizer: Option<OptimizerKind>,
+    /// Largest learning rate [default: 0.003]
+    #[arg(long, value_name = "X")]
+    lr: Option<f64>,
+    /// Weight decay [default: 0.02]
+    #[arg(long, value_name = "X")]
+    weight_decay: Option<f64>,
+    /// Course of the learning rate [default: cosine]
+    #[arg(long, value_enum, value_name = "NAME")]
+    schedule: Option<ScheduleKind>,
+    /// Smallest learning rate as a share of the largest [default: 0.01]
+    #[arg(long, value_name = "X")]
+    min_lr_ratio: Option<f64>,
+    /// Epochs of linear warm-up [default: 2]
+    #[arg(long, value_name = "N")]
+    warmup_epochs: Option<f64>,
+    /// Largest norm of the gradient, 0 for no limit [default: 1]
+    #[arg(long, value_name = "X")]
+    clip_norm: Option<f64>,
+    /// Share of the target spread over all classes [default: 0]
+    #[arg(long, value_name = "X")]
+    label_smoothing: Option<f64>,
+    /// Class weights in the loss [default: none]
+    #[arg(long, value_enum, value_name = "KIND")]
+    class_weights: Option<ClassWeights>,
+    /// Draws: shuffle, sequential, class-balanced, inverse-frequency [default: shuffle]
+    #[arg(long, value_name = "KIND")]
+    sampling: Option<String>,
+    /// Validation metric that picks the best epoch: accuracy, balanced-accuracy, macro-f1, recall,
+    /// kappa, auroc, average-precision, loss [default: accuracy]
+    #[arg(long, value_name = "NAME")]
+    metric: Option<String>,
+    /// Epochs without improvement before stopping, 0 to never stop early [default: 0]
+    #[arg(long, value_name = "N")]
+    patience: Option<usize>,
+    /// Steps between checkpoints inside an epoch, 0 for one per epoch [default: 0]
+    #[arg(long, value_name = "N")]
+    checkpoint_steps: Option<usize>,
+}
+
+impl TrainingFlags {
+    fn overrides(&self) -> Vec<Override> {
+        vec![
+            ("training.epochs", value(&self.epochs)),
+            ("training.batch_size", value(&self.batch_size)),
+            ("training.accumulate", value(&self.accumulate)),
+            ("training.optimizer", value(&self.optimizer)),
+            ("training.lr", value(&self.lr)),
+            ("training.weight_decay", value(&self.weight_decay)),
+            ("training.schedule", value(&self.schedule)),
+            ("training.min_lr_ratio", value(&self.min_lr_ratio)),
+            ("training.warmup_epochs", value(&self.warmup_epochs)),
+            ("training.clip_norm", value(&self.clip_norm)),
+            ("training.label_smoothing", value(&self.label_smoothing)),
+            ("training.class_weights", value(&self.class_weights)),
+            ("training.sampling", value(&self.sampling)),
+            ("training.metric", value(&self.metric)),
+            ("training.patience", value(&self.patience)),
+            ("training.checkpoint_steps", value(&self.checkpoint_steps)),
+        ]
+    }
+}
+
+/// The run as a whole.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Run")]
+pub struct RunFlags {
+    /// Seed of weights, order, dropout and augmentation [default: 0]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Repeat with n seeds, seed, seed + 1, ... [default: 1]
+    #[arg(long, value_name = "N")]
+    seeds: Option<usize>,
+    /// cpu, cuda or cuda:N [default: cpu]
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<String>,
+    /// Any field of the configuration, such as training.augment.noise=0.1; the value is TOML
+    #[arg(long, value_name = "FIELD=VALUE")]
+    set: Vec<String>,
+}
+
+/// All flags that change the configuration.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ConfigFlags {
+    #[command(flatten)]
+    pub data: DataFlags,
+    #[command(flatten)]
+    pub model: ModelFlags,
+    #[command(flatten)]
+    pub training: TrainingFlags,
+    #[command(flatten)]
+    pub run: RunFlags,
+}
+
+fn value<T: serde::Serialize>(flag: &Option<T>) -> Option<Value> {
+    flag.as_ref().and_then(|v| serde_json::to_value(v).ok())
+}
+
+impl ConfigFlags {
+    /// The flags as a partial configuration.
+    ///
+    /// # Errors
+    /// A `--set` without a field or with a value that is no TOML.
+    pub fn to_value(&self) -> Result<Value> {
+        let run = vec![
+            ("seed", value(&self.run.seed)),
+            ("seeds", value(&self.run.seeds)),
+            ("device", value(&self.run.device)),
+        ];
+        let groups = [
+            self.data.overrides(),
+            self.model.overrides(),
+            self.training.overrides(),
+            run,
+        ];
+        let mut config = json!({});
+        for (path, given) in groups.into_iter().flatten() {
+            if let Some(given) = given {
+                set(&mut config, path, given);
+            }
+        }
+        for setting in &self.run.set {
+            let (path, given) = parse_setting(setting)?;
+            set(&mut config, &path, given);
+        }
+        Ok(config)
+    }
+
+    /// Names of the flags that are set, other than the device.
+    pub fn given(&self) -> Result<Vec<String>> {
+        let mut config = self.to_value()?;
+        if let Some(fields) = config.as_object_mut() {
+            fields.remove("device");
+        }
+        let names = config.as_object().map(|o| o.keys().cloned().collect());
+        Ok(names.unwrap_or_default())
+    }
+}
+
+/// `a.b=VALUE`, where VALUE is TOML; a bare word counts as text.
+fn parse_setting(setting: &str) -> Result<(String, Value)> {
+    let wrong = |problem: String| {
+        Error::config("--set", problem, "write --set training.augment.noise=0.1")
+    };
+    let (path, text) = setting
+        .split_once('=')
+        .ok_or_else(|| wrong(format!("\"{setting}\" has no =")))?;
+    let path = path.trim();
+    if path.is_empty() || path.split('.').any(str::is_empty) {
+        return Err(wrong(format!("\"{setting}\" names no field")));
+    }
+    let table = toml::from_str::<toml::Table>(&format!("value = {text}"));
+    let given = match table {
+        Ok(table) => serde_json::to_value(&table["value"]).map_err(|e| wrong(e.to_string()))?,
+        Err(_) if text.chars().all(|c| c.is_alphanumeric() || "-_./".contains(c)) => json!(text),
+        Err(e) => return Err(wrong(format!("{text}: {e}"))),
+    };
+    Ok((path.to_string(), given))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_toml_or_words() {
+        let parse = |s| parse_setting(s).unwrap();
+        assert_eq!(parse("a.b=0.5"), ("a.b".into(), json!(0.5)));
+        assert_eq!(parse("a=[1, 2]"), ("a".into(), json!([1, 2])));
+        assert_eq!(parse("a=stft"), ("a".into(), json!("stft")));
+        for wrong in ["a", "=1", "a..b=1", "a={"] {
+            assert!(parse_setting(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Learning on graphs whose nodes are sensors and whose signals move in time.
+//!
+//! ```text
+//! ops         numerical operations: the graph selective scan
+//! nn          layers made of operations: graph convolution, edge learner, TGMamba
+//! models      layers made into models: the classifier
+//! training    the loop, schedules, checkpoints, metrics
+//! evaluation  testing a run
+//! run         configuration and folder of a run
+//! report      tables, plots, the HTML report
+//! cli         command lines of the programs
+//! ```
+//!
+//! The data layer is the crate `tgmamba_graph`.
+
+pub mod cli;
+pub mod error;
+pub mod evaluation;
+pub mod models;
+pub mod nn;
+pub mod ops;
+pub mod report;
+pub mod run;
+pub mod training;

@@ -1,0 +1,18 @@
+//! Layers made of operations: graph convolution, edge learner, causal convolution, norms and the
+//! TGMamba block.
+
+pub mod causal_conv;
+pub mod edge_learner;
+pub mod gatv2;
+pub mod graph_conv;
+pub mod norm;
+pub mod propagation;
+pub mod state_dict;
+pub mod tgmamba;
+
+pub use causal_conv::CausalConv1d;
+pub use edge_learner::{EdgeLearner, EdgeLearnerConfig};
+pub use gatv2::GatV2Conv;
+pub use graph_conv::{ConvType, GraphConv, StateMixing};
+pub use norm::{GatedRmsNorm, rms_norm};
+pub use tgmamba::{BlockState, TgMamba, TgMambaConfig};

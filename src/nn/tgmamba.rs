@@ -1,0 +1,278 @@
+//! The TGMamba block: a Mamba block whose state, input and output are mixed over a graph.
+//!
+//! ```text
+//! h (b, v, l, m) -> in_proj -> x, z (b, v, l, d)
+//! x -> causal conv -> silu -> x_proj -> δ, B, C;  Δ = softplus(dt_proj δ)
+//! x -> edge learner -> A_t -> P_t;  u = gconv_B(x; P)
+//! y = graph_scan(u, Δ, -exp(A_log), B, C, D; P, gconv_A, gconv_C)
+//! out = out_proj(RMSNorm(y ⊙ silu(z)) ⊙ w)
+//! ```
+//!
+//! Sources: Gu & Dao, "Mamba" (arXiv:2312.00752); the graph convolutions of TGMamba.
+
+use burn::module::{Module, Param};
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::{
+    Device, Distribution, Tensor,
+    activation::{silu, softplus},
+};
+use serde::{Deserialize, Serialize};
+
+use super::causal_conv::CausalConv1d;
+use super::edge_learner::{EdgeLearner, EdgeLearnerConfig};
+use super::gatv2::GatV2Conv;
+use super::graph_conv::{ConvType, GraphConv, GraphConvInit, StateMixing, propagation_matrix};
+use super::norm::GatedRmsNorm;
+use crate::ops::graph_scan::reference::{matrix_steps, scan_with};
+use crate::ops::{GraphMixing, ScanInput, ScanOutput, graph_scan};
+
+/// Sizes and choices of a block.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TgMambaConfig {
+    /// Width of the block's input and output, m.
+    pub d_model: usize,
+    /// Inner channels, d.
+    pub d_inner: usize,
+    /// State per channel, n.
+    pub d_state: usize,
+    /// Width of the causal convolution, k.
+    pub d_conv: usize,
+    /// Rank of Δ.
+    pub dt_rank: usize,
+    /// Smallest initial Δ.
+    pub dt_min: f64,
+    /// Largest initial Δ.
+    pub dt_max: f64,
+    /// Graph convolution.
+    pub conv_type: ConvType,
+    /// Bounded or free state mixing.
+    pub state_mixing: StateMixing,
+    /// Whether gatv2conv sees edge weights.
+    pub gatv2_edge_weights: bool,
+    /// Gated RMSNorm before the output projection.
+    pub rmsnorm: bool,
+    /// Edge learner.
+    pub edge_learner: EdgeLearnerConfig,
+}
+
+/// A TGMamba block.
+#[derive(Module, Debug)]
+pub struct TgMamba {
+    pub in_proj: Linear,
+    pub conv1d: CausalConv1d,
+    pub x_proj: Linear,
+    pub dt_proj: Linear,
+    /// ln(-A), (d, n).
+    pub a_log: Param<Tensor<2>>,
+    /// Skip D, (d).
+    pub d_skip: Param<Tensor<1>>,
+    pub norm: Option<GatedRmsNorm>,
+    pub out_proj: Linear,
+    pub gconv_a: Option<GraphConv>,
+    pub gconv_b: Option<GraphConv>,
+    pub gconv_c: Option<GraphConv>,
+    pub edge_learner: Option<EdgeLearner>,
+    #[module(skip)]
+    config: TgMambaConfig,
+}
+
+/// What a block carries from one stretch of a signal to the next.
+#[derive(Debug, Clone, Default)]
+pub struct BlockState {
+    /// The last k-1 inputs of the causal convolution, (b, v, k-1, d).
+    pub conv: Option<Tensor<4>>,
+    /// State of the scan, (b, v, d, n).
+    pub scan: Option<Tensor<4>>,
+    /// A learned adjacency to keep, (b, 1, v, w), where the learner needs a whole window.
+    pub graph: Option<Tensor<4>>,
+}
+
+/// Result of a block.
+pub struct BlockOutput {
+    /// (b, v, l, m).
+    pub hidden: Tensor<4>,
+    /// The adjacency used, (b or 1, l or 1, v, w).
+    pub adjacency: Tensor<4>,
+    /// Where the block stopped.
+    pub state: BlockState,
+}
+
+impl TgMambaConfig {
+    /// A block with the usual Mamba start: A_log = ln(1..n), D = 1, softplus(dt bias)
+    /// log-uniform in dt_min..dt_max; convolutions start as the identity when the mixing is
+    /// bounded, else uniform.
+    pub fn init(&self, device: &Device) -> TgMamba {
+        let (d, n, r) = (self.d_inner, self.d_state, self.dt_rank);
+        let plain = |d_input, d_output| {
+            LinearConfig::new(d_input, d_output)
+                .with_bias(false)
+                .init(device)
+        };
+        let a_log: Vec<f32> = (0..d)
+            .flat_map(|_| (1..=n).map(|i| (i as f32).ln()))
+            .collect();
+        let init = match self.state_mixing {
+            StateMixing::Bounded => GraphConvInit::Identity,
+            StateMixing::Reference => GraphConvInit::Uniform,
+        };
+        let conv = |channels| {
+            GraphConv::new(
+                self.conv_type,
+                channels,
+                init,
+                self.gatv2_edge_weights,
+                device,
+            )
+        };
+        TgMamba {
+            in_proj: plain(self.d_model, 2 * d),
+            conv1d: CausalConv1d::new(d, self.d_conv, device),
+            x_proj: plain(d, r + 2 * n),
+            dt_proj: self.init_dt(device),
+            a_log: Param::from_tensor(Tensor::<1>::from_floats(a_log.as_slice(), device).reshape([d, n])),
+            d_skip: Param::from_tensor(Tensor::ones([d], device)),
+            norm: self.rmsnorm.then(|| GatedRmsNorm::new(d, device)),
+            out_proj: plain(d, self.d_model),
+            gconv_a: conv(n),
+            gconv_b: conv(d),
+            gconv_c: conv(n),
+            edge_learner: (self.conv_type != ConvType::None)
+                .then(|| self.edge_learner.init(device))
+                .flatten(),
+            config: self.clone(),
+        }
+    }
+
+    fn init_dt(&self, device: &Device) -> Linear {
+        let bound = (self.dt_rank as f64).powf(-0.5);
+        let (low, high) = (self.dt_min.ln(), self.dt_max.ln());
+        let dt = Tensor::<1>::random([self.d_inner], Distribution::Uniform(low, high), device)
+            .exp()
+            .clamp_min(1e-4);
+        // Inverse of softplus: x + ln(1 - exp(-x)).
+        let bias = dt.clone() + (dt.neg().exp().neg() + 1.0).log();
+        Linear {
+            weight: Param::from_tensor(Tensor::random(
+                [self.dt_rank, self.d_inner],
+                Distribution::Uniform(-bound, bound),
+                device,
+            )),
+            bias: Some(Param::from_tensor(bias)),
+        }
+    }
+}
+
+impl TgMamba {
+    /// Runs the block over h, (b, v, l, m), with the adjacency a0, (b or 1, l or 1, v, w),
+    /// continuing from `state`.
+    ///
+    /// Feeding a signal in pieces, one step included, gives what feeding it whole gives. A learner
+    /// that works on the time mean of a window cannot see the future: there the adjacency of the
+    /// state is used if there is one, else that of the piece.
+    pub fn forward(&self, h: Tensor<4>, a0: Tensor<4>, state: BlockState) -> BlockOutput {
+        let config = &self.config;
+        let (d, n, r) = (config.d_inner, config.d_state, config.dt_rank);
+        let xz = self.in_proj.forward(h);
+        let (x, z) = (xz.clone().narrow(3, 0, d), xz.narrow(3, d, d));
+        let (x, conv) = self.conv1d.forward(x, state.conv);
+        let x = silu(x);
+        let projected = self.x_proj.forward(x.clone());
+        let delta = softplus(
+            self.dt_proj.forward(projected.clone().narrow(3, 0, r)),
+            1.0,
+        );
+        let b = projected.clone().narrow(3, r, n);
+        let c = projected.narrow(3, r + n, n);
+
+        let (adjacency, graph) = match (&self.edge_learner, state.graph) {
+            (Some(_), Some(kept)) => (kept.clone(), Some(kept)),
+            (Some(learner), None) => (learner.forward(x.clone(), a0), None),
+            (None, _) => (a0, None),
+        };
+        let p = propagation_matrix(config.conv_type, config.state_mixing, adjacency.clone());
+        let u = match &self.gconv_b {
+            Some(conv) => conv.forward(x, p.clone()),
+            None => x,
+        };
+        let input = ScanInput {
+            u,
+            delta,
+            a: self.a_log.val().exp().neg(),
+            b,
+            c,
+            d: Some(self.d_skip.val()),
+            initial_state: state.scan,
+        };
+        let ScanOutput { y, state: scan } = self.scan(input, p);
+        let y = match &self.norm {
+            Some(norm) => norm.forward(y, z),
+            None => y * silu(z),
+        };
+        BlockOutput {
+            hidden: self.out_proj.forward(y),
+            adjacency,
+            state: BlockState {
+                conv: Some(conv),
+                scan: Some(scan),
+                graph,
+            },
+        }
+    }
+
+    fn scan(&self, input: ScanInput, p: Tensor<4>) -> ScanOutput {
+        let (Some(gconv_a), Some(gconv_c)) = (&self.gconv_a, &self.gconv_c) else {
+            return graph_scan(input, None);
+        };
+        let bounded = self.config.state_mixing == StateMixing::Bounded;
+        match (gconv_a.linear_form(), gconv_c.linear_form()) {
+            (Ok(a), Ok(c)) => {
+                let a = if bounded { a.bounded() } else { a };
+                let mixing = GraphMixing {
+                    p,
+                    a_root: a.root,
+                    a_rel: a.rel,
+                    c_root: c.root,
+                    c_rel: c.rel,
+                };
+                graph_scan(input, Some(mixing))
+            }
+            (Err(a), Err(c)) => attention_scan(input, a, c, p, bounded),
+            _ => unreachable!("gconv_A and gconv_C are of one type"),
+        }
+    }
+
+    /// Whether the adjacency is learned from a whole window, so that streaming needs one first.
+    pub fn needs_window(&self) -> bool {
+        let learner = &self.config.edge_learner;
+        self.edge_learner.is_some() && learner.attention && !learner.attention_per_step
+    }
+}
+
+/// The scan with attention over neighbours in place of the linear convolutions.
+fn attention_scan(
+    input: ScanInput,
+    gconv_a: &GatV2Conv,
+    gconv_c: &GatV2Conv,
+    a: Tensor<4>,
+    bounded: bool,
+) -> ScanOutput {
+    let steps = matrix_steps(a);
+    let at = |t: usize| {
+        let a = steps[if steps.len() == 1 { 0 } else { t }].clone();
+        a.unsqueeze_dim::<4>(1)
+    };
+    scan_with(
+        input,
+        |t, h| {
+            gconv_a
+                .forward(h.swap_dims(1, 2), at(t), bounded)
+                .swap_dims(1, 2)
+        },
+        |t, h, c| {
+            let mixed = gconv_c
+                .forward(h.swap_dims(1, 2), at(t), false)
+                .swap_dims(1, 2);
+            (mixed * c.unsqueeze_dim::<4>(2)).sum_dim(3).squeeze_dim(3)
+        },
+    )
+}

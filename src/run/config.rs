@@ -1,0 +1,312 @@
+//! The whole configuration of a run, from defaults, file and flags to what is stored.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use tgmamba_graph::datasets::{self, DatasetConfig};
+use tgmamba_graph::scale::{ScaleConfig, Scaler};
+use tgmamba_graph::split::{Fold, SplitConfig};
+use tgmamba_graph::topology::{GraphConfig, SensorGraph};
+use tgmamba_graph::{Dataset, SourceFile, files};
+
+use super::presets;
+use crate::error::{Error, Result};
+use crate::models::ModelConfig;
+use crate::training::config::TrainingConfig;
+
+/// Everything that decides a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// Data set, its windows and features.
+    pub dataset: DatasetConfig,
+    /// Training, validation and test parts.
+    pub split: SplitConfig,
+    /// Scale fitted on the training part.
+    pub scale: ScaleConfig,
+    /// Graph of the sensors.
+    pub graph: GraphConfig,
+    /// Model.
+    pub model: ModelConfig,
+    /// Training loop.
+    pub training: TrainingConfig,
+    /// Seed of weights, order, dropout and augmentation.
+    pub seed: u64,
+    /// Number of seeds: seed, seed + 1, ...
+    pub seeds: usize,
+    /// `cpu`, `cuda` or `cuda:N`.
+    pub device: String,
+    /// How the run came about; written by the program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<Provenance>,
+}
+
+/// How a run came about.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Version of the program.
+    pub version: String,
+    /// Command line.
+    pub command: String,
+    /// Local time of the start.
+    pub started: String,
+    /// Data files with their hashes.
+    pub sources: Vec<SourceFile>,
+    /// Sensor names in the order of the model's vertices.
+    pub sensors: Vec<String>,
+    /// Class names in the order of the scores.
+    pub classes: Vec<String>,
+    /// Which part of a run of several this is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
+    /// Windows that train, validate and test.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sizes: Option<[usize; 3]>,
+    /// Number of parameters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<usize>,
+    /// The graph as it was used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub graph: Option<SensorGraph>,
+    /// The scale as it was used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scaler: Option<Scaler>,
+}
+
+/// One fold with one seed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Name of the fold.
+    pub fold: String,
+    /// Position of the fold in the plan.
+    pub index: usize,
+    /// Seed.
+    pub seed: u64,
+}
+
+impl Part {
+    /// Name of its folder.
+    pub fn label(&self) -> String {
+        format!("{}-seed{}", self.fold.replace('/', "-"), self.seed)
+    }
+}
+
+impl RunConfig {
+    /// Reads a complete configuration; the message names the field that is wrong.
+    pub fn from_value(value: Value) -> std::result::Result<Self, String> {
+        serde_json::from_value(value).map_err(|e| e.to_string())
+    }
+
+    /// Fills in what was left open: preset of the data set, then what suits the data once it is
+    /// loaded. Returns the data set as well.
+    ///
+    /// `user` holds the configuration file and the flags already merged.
+    ///
+    /// # Errors
+    /// Unknown or contradictory fields, and everything that loading the data can find.
+    pub fn resolve(user: Value) -> Result<(Self, Dataset)> {
+        let name = user
+            .pointer("/dataset/name")
+            .and_then(Value::as_str)
+            .unwrap_or(presets::DEFAULT_DATASET)
+            .to_string();
+        let mut value = presets::base();
+        merge(&mut value, presets::of(&name));
+        merge(&mut value, user);
+        set(&mut value, "dataset.name", json!(name));
+        if let Some(given) = value["dataset"].get_mut("features") {
+            let mut features = to_value(&datasets::default_features(&name)?)?;
+            merge(&mut features, given.take());
+            value["dataset"]["features"] = features;
+        }
+        let dataset_config: DatasetConfig = section(&value, "dataset")?;
+        let dataset = datasets::load(&dataset_config)?;
+        value["dataset"] = to_value(&dataset_config)?;
+
+        let suited = to_value(&SplitConfig::for_dataset(&dataset))?;
+        let mut split = suited;
+        merge(&mut split, value["split"].take());
+        value["split"] = split;
+        if value["graph"].get("kind").is_none() {
+            let mut graph = to_value(&GraphConfig::for_dataset(&dataset))?;
+            merge(&mut graph, value["graph"].take());
+            value["graph"] = graph;
+        }
+        let (_, vertices, _, features) = dataset.x.dim();
+        for (field, number) in [
+            ("input_dim", features),
+            ("num_classes", dataset.classes.len()),
+            ("num_vertices", vertices),
+        ] {
+            let given = value["model"].get(field).and_then(Value::as_u64);
+            if given.is_some_and(|g| g != number as u64) {
+                return Err(Error::config(
+                    format!("model.{field}"),
+                    format!("is {}, but the data have {number}", given.unwrap_or(0)),
+                    "leave it out; it follows from the data",
+                ));
+            }
+            value["model"][field] = json!(number);
+        }
+        for name in ["split", "scale", "graph", "model", "training"] {
+            check_section(&value, name)?;
+        }
+        let config = Self::from_value(value)
+            .map_err(|e| Error::config("configuration", e, "see --help for the settings"))?;
+        let config = Self {
+            model: config.model.resolved(),
+            ..config
+        };
+        config.model.validate()?;
+        config.training.validate()?;
+        if config.seeds == 0 {
+            return Err(Error::config("seeds", "is 0", "give at least 1"));
+        }
+        Ok((config, dataset))
+    }
+
+    /// Every fold with every seed.
+    pub fn parts(&self, folds: &[Fold]) -> Vec<Part> {
+        (0..self.seeds as u64)
+            .flat_map(|i| {
+                folds.iter().enumerate().map(move |(index, fold)| Part {
+                    fold: fold.name.clone(),
+                    index,
+                    seed: self.seed + i,
+                })
+            })
+            .collect()
+    }
+}
+
+fn to_value<T: Serialize>(value: &T) -> Result<Value> {
+    serde_json::to_value(value)
+        .map_err(|e| Error::config("configuration", e.to_string(), "report this as a defect"))
+}
+
+/// A section of the configuration, with errors that name it.
+fn section<T: for<'a> Deserialize<'a>>(value: &Value, name: &str) -> Result<T> {
+    let section = value.get(name).cloned().unwrap_or_else(|| json!({}));
+    serde_json::from_value(section).map_err(|e| {
+        Error::config(
+            format!("[{name}]"),
+            e.to_string(),
+            "see --help and the README for the settings",
+        )
+    })
+}
+
+fn check_section(value: &Value, name: &str) -> Result<()> {
+    match name {
+        "split" => section::<SplitConfig>(value, name).map(drop),
+        "scale" => section::<ScaleConfig>(value, name).map(drop),
+        "graph" => section::<GraphConfig>(value, name).map(drop),
+        "model" => section::<ModelConfig>(value, name).map(drop),
+        _ => section::<TrainingConfig>(value, name).map(drop),
+    }
+}
+
+/// Puts `over` onto `base`: objects field by field, anything else replaces.
+pub fn merge(base: &mut Value, over: Value) {
+    match (base, over) {
+        (Value::Object(base), Value::Object(over)) => {
+            // Settings of another kind mean nothing to the kind that is asked for.
+            let changes_kind = over.get("kind").is_some_and(|k| base.get("kind") != Some(k));
+            if changes_kind {
+                base.clear();
+            }
+            for (key, value) in over {
+                merge(base.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (_, Value::Null) => {}
+        (base, over) => *base = over,
+    }
+}
+
+/// Sets the field at a dotted path, making objects on the way.
+pub fn set(value: &mut Value, path: &str, field: Value) {
+    let mut at = value;
+    for name in path.split('.') {
+        if !at.is_object() {
+            *at = Value::Object(Map::new());
+        }
+        at = &mut at[name];
+    }
+    *at = field;
+}
+
+/// Reads a JSON file.
+///
+/// # Errors
+/// A file that is missing or not JSON, with the place.
+pub fn read_json(path: &Path) -> Result<Value> {
+    let text = files::read_text(path)?;
+    serde_json::from_str(&text).map_err(|e| {
+        Error::file(
+            path,
+            format!("line {}", e.line()),
+            format!("not JSON ({e})"),
+            "repair the file",
+        )
+    })
+}
+
+/// Reads a TOML file as JSON.
+///
+/// # Errors
+/// A file that is missing or not TOML, with the place.
+pub fn read_toml(path: &Path) -> Result<Value> {
+    let text = files::read_text(path)?;
+    let table: toml::Table = toml::from_str(&text).map_err(|e| {
+        Error::file(
+            path,
+            "TOML",
+            e.to_string().trim_end().to_string(),
+            "repair the file",
+        )
+    })?;
+    to_value(&table)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn later_settings_win_field_by_field() {
+        let mut base = json!({"model": {"d_model": 32, "d_state": 16}, "seed": 0});
+        merge(&mut base, json!({"model": {"d_model": 8}, "device": "cpu"}));
+        assert_eq!(
+            base,
+            json!({"model": {"d_model": 8, "d_state": 16}, "seed": 0, "device": "cpu"})
+        );
+    }
+
+    #[test]
+    fn another_kind_drops_the_settings_of_the_first() {
+        let mut base = json!({"graph": {"kind": "knn", "k": 3}});
+        merge(&mut base, json!({"graph": {"kind": "knn", "symmetric": false}}));
+        assert_eq!(base["graph"]["k"], 3);
+        merge(&mut base, json!({"graph": {"kind": "complete"}}));
+        assert_eq!(base, json!({"graph": {"kind": "complete"}}));
+    }
+
+    #[test]
+    fn paths_make_objects() {
+        let mut value = json!({});
+        set(&mut value, "training.augment.noise", json!(0.1));
+        assert_eq!(value, json!({"training": {"augment": {"noise": 0.1}}}));
+    }
+
+    #[test]
+    fn labels_name_folders() {
+        let part = Part {
+            fold: "subject03/fold2".into(),
+            index: 11,
+            seed: 4,
+        };
+        assert_eq!(part.label(), "subject03-fold2-seed4");
+    }
+}

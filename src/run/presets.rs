@@ -1,0 +1,26 @@
+//! Settings that suit the named data sets; a user's own settings win over them.
+
+use serde_json::{Value, json};
+
+/// The data set of a plain `train`.
+pub const DEFAULT_DATASET: &str = "basic-motions";
+
+/// Defaults of every run.
+pub fn base() -> Value {
+    json!({
+        "dataset": {}, "split": {}, "scale": "standard", "graph": {}, "model": {}, "training": {},
+        "seed": 0, "seeds": 1, "device": "cpu",
+    })
+}
+
+/// Settings for a data set by name; none for a folder of the user's.
+pub fn of(name: &str) -> Value {
+    match name {
+        "basic-motions" => json!({
+            "split": {"validation_fraction": 0.2},
+            "model": {"d_model": 16, "n_layers": 1, "d_state": 8},
+            "training": {"epochs": 40, "batch_size": 8, "lr": 0.005},
+        }),
+        _ => json!({}),
+    }
+}

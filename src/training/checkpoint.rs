@@ -1,0 +1,163 @@
+//! Everything a run needs to go on, in one file that is replaced whole.
+//!
+//! `checkpoints/last/checkpoint.safetensors` holds the parameters (`model.NAME`), the state of the
+//! optimiser (`optimizer`, the bytes Burn writes) and the position in the training as JSON in the
+//! header. Random numbers need no place in it: every draw is a function of seed, epoch and step.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
+use std::path::Path;
+
+use burn::optim::{ModuleOptimizer, OptimizerRecord};
+use burn::tensor::Bytes;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+use tgmamba_graph::files;
+
+use crate::error::{Error, Result};
+use crate::models::Classifier;
+use crate::models::weights;
+use crate::nn::state_dict::{self, HostTensor, StateDict};
+use crate::report::EpochRecord;
+
+/// Position in a training run.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Progress {
+    /// Current epoch, from 0.
+    pub epoch: usize,
+    /// Batches of it already seen.
+    pub batch: usize,
+    /// Optimiser steps taken so far.
+    pub step: usize,
+    /// Sum of losses over the windows of this epoch so far.
+    pub loss_sum: f64,
+    /// Windows of this epoch so far.
+    pub loss_count: usize,
+    /// Seconds spent in this epoch so far.
+    pub seconds: f64,
+    /// Best epoch, and its value of the chosen metric if there is a validation part.
+    pub best: Option<(usize, Option<f64>)>,
+    /// Finished epochs.
+    pub history: Vec<EpochRecord>,
+    /// The training has ended.
+    pub finished: bool,
+    /// Identifiers of the parameters in the optimiser's record.
+    pub param_ids: BTreeMap<String, u64>,
+}
+
+const STATE: &str = "state";
+const OPTIMIZER: &str = "optimizer";
+const MODEL: &str = "model.";
+
+/// Writes the checkpoint; on any failure the previous one stays.
+pub fn save(
+    path: &Path,
+    model: &Classifier,
+    optimizer: &ModuleOptimizer,
+    progress: &Progress,
+) -> Result<()> {
+    let defect = |field: &str, e: String| Error::file(path, field, e, "report this as a defect");
+    let mut progress = progress.clone();
+    progress.param_ids = state_dict::param_ids(model);
+    let state =
+        serde_json::to_string(&progress).map_err(|e| defect(STATE, e.to_string()))?;
+    let record = optimizer
+        .into_bytes()
+        .map_err(|e| defect(OPTIMIZER, e.to_string()))?;
+    let mut entries: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = vec![(
+        OPTIMIZER.to_string(),
+        Dtype::U8,
+        vec![record.len()],
+        record.to_vec(),
+    )];
+    for (name, tensor) in state_dict::collect(model) {
+        let bytes = tensor.values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        entries.push((format!("{MODEL}{name}"), Dtype::F32, tensor.shape, bytes));
+    }
+    let mut views = Vec::with_capacity(entries.len());
+    for (name, dtype, shape, bytes) in &entries {
+        let view = TensorView::new(*dtype, shape.clone(), bytes)
+            .map_err(|e| defect(name, e.to_string()))?;
+        views.push((name.clone(), view));
+    }
+    let header = HashMap::from([(STATE.to_string(), state)]);
+    let bytes = safetensors::serialize(views, Some(header))
+        .map_err(|e| defect("header", e.to_string()))?;
+    files::atomic_write(path, |out| {
+        out.write_all(&bytes).map_err(|e| Error::io(path, e))
+    })
+}
+
+/// The progress a checkpoint holds.
+///
+/// # Errors
+/// A file that is missing or damaged.
+pub fn read_progress(path: &Path) -> Result<Progress> {
+    progress_of(path, &files::read(path)?)
+}
+
+/// The epoch whose weights were kept, if one was finished.
+///
+/// # Errors
+/// As [`read_progress`].
+pub fn best_epoch(path: &Path) -> Result<Option<usize>> {
+    Ok(read_progress(path)?.best.map(|(epoch, _)| epoch))
+}
+
+fn damaged(path: &Path, field: &str, e: impl ToString) -> Error {
+    Error::file(
+        path,
+        field,
+        format!("the checkpoint is damaged ({})", e.to_string()),
+        "start the run again under another name",
+    )
+}
+
+fn progress_of(path: &Path, bytes: &[u8]) -> Result<Progress> {
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| damaged(path, "header", e))?;
+    let state = header
+        .metadata()
+        .as_ref()
+        .and_then(|m| m.get(STATE))
+        .ok_or_else(|| damaged(path, STATE, "absent"))?;
+    serde_json::from_str(state).map_err(|e| damaged(path, STATE, e))
+}
+
+/// Restores what [`save`] wrote into a fresh model and optimiser of the same configuration.
+///
+/// # Errors
+/// A file that is missing, damaged, or of another model.
+pub fn load(
+    path: &Path,
+    model: Classifier,
+    rebuild: impl Fn(&Classifier) -> ModuleOptimizer,
+) -> Result<(Classifier, ModuleOptimizer, Progress)> {
+    let bytes = files::read(path)?;
+    let progress = progress_of(path, &bytes)?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(path, "header", e))?;
+    let mut dict = StateDict::new();
+    for (name, view) in file.iter() {
+        if let Some(name) = name.strip_prefix(MODEL) {
+            let values = view
+                .data()
+                .as_chunks::<4>()
+                .0
+                .iter()
+                .map(|b| f32::from_le_bytes(*b))
+                .collect();
+            let shape = view.shape().to_vec();
+            dict.insert(name.to_string(), HostTensor { shape, values });
+        }
+    }
+    let (model, mismatch) = state_dict::apply(model, &dict, Some(&progress.param_ids));
+    if !mismatch.is_empty() {
+        return Err(weights::explain(path, &mismatch));
+    }
+    let record = file
+        .tensor(OPTIMIZER)
+        .map_err(|e| damaged(path, OPTIMIZER, e))?;
+    let record = OptimizerRecord::from_bytes(Bytes::from_bytes_vec(record.data().to_vec()))
+        .map_err(|e| damaged(path, OPTIMIZER, e))?;
+    let optimizer = rebuild(&model).load_record(record);
+    Ok((model, optimizer, progress))
+}
