@@ -136,7 +136,7 @@ fn edge_learner_in_all_its_modes() {
         } else {
             Tensor::zeros([1, 1, v, v], &device)
         };
-        let a = learner.forward(x.clone(), a0.clone());
+        let a = learner.forward(x.clone(), a0.clone(), None).adjacency;
         fixture.check("out.adjacency", a.clone());
         let cotangent = fixture.adjacency("in.cotangent", &device);
         let grads = (a * cotangent).sum().backward();
@@ -280,7 +280,7 @@ fn pieces_equal_the_whole() {
         let expected: Vec<f32> = whole.hidden.into_data().iter::<f32>().collect();
         for piece in [1, 3] {
             let mut state = BlockState {
-                graph: block.needs_window().then(|| whole.adjacency.clone()),
+                graph: whole.window.clone(),
                 ..BlockState::default()
             };
             let mut parts = Vec::new();
@@ -294,15 +294,10 @@ fn pieces_equal_the_whole() {
                         t.narrow(axis, start, length)
                     }
                 };
-                // A graph kept for the whole window may still vary in time inside it.
-                let mut at = state.clone();
-                at.graph = at.graph.map(|g| steps(g, 1));
-                let out = block.forward(x.clone().narrow(2, start, length), steps(a0.clone(), 1), at);
+                let piece = x.clone().narrow(2, start, length);
+                let out = block.forward(piece, steps(a0.clone(), 1), state);
                 parts.push(out.hidden);
-                state = BlockState {
-                    graph: state.graph,
-                    ..out.state
-                };
+                state = out.state;
                 start += length;
             }
             let found: Vec<f32> = Tensor::cat(parts, 2).into_data().iter::<f32>().collect();

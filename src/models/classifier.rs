@@ -40,6 +40,18 @@ pub struct Classified {
     pub graphs: Vec<Tensor<4>>,
 }
 
+/// What the blocks make of a stretch of a signal.
+struct Encoded {
+    /// (b, v, l, m).
+    hidden: Tensor<4>,
+    /// Adjacency of each block.
+    graphs: Vec<Tensor<4>>,
+    /// Edges of each block that a stream may keep.
+    windows: Vec<Option<Tensor<4>>>,
+    /// Where each block stopped.
+    states: Vec<BlockState>,
+}
+
 /// Where a stream stands: the state of every block and the pool over the steps so far.
 #[derive(Debug, Clone, Default)]
 pub struct StreamState {
@@ -92,7 +104,7 @@ impl Classifier {
 
     /// Classifies windows x, (b, v, l, f), on the graph a, (b or 1, 1, v, w).
     pub fn forward(&self, x: Tensor<4>, a: Tensor<4>) -> Classified {
-        let (hidden, graphs, _) = self.encode(x, a, vec![]);
+        let Encoded { hidden, graphs, .. } = self.encode(x, a, vec![]);
         let pooled = match self.config.seq_pool_type {
             SeqPool::Last => {
                 let l = hidden.dims()[2];
@@ -114,9 +126,9 @@ impl Classifier {
     pub fn stream(&self, calibration: Option<(Tensor<4>, Tensor<4>)>) -> StreamState {
         let mut blocks = vec![BlockState::default(); self.blocks.len()];
         if let Some((x, a)) = calibration {
-            let (_, graphs, _) = self.encode(x, a, vec![]);
-            for ((state, graph), block) in blocks.iter_mut().zip(graphs).zip(&self.blocks) {
-                state.graph = block.needs_window().then_some(graph);
+            let encoded = self.encode(x, a, vec![]);
+            for (state, window) in blocks.iter_mut().zip(encoded.windows) {
+                state.graph = window;
             }
         }
         StreamState {
@@ -129,7 +141,11 @@ impl Classifier {
     /// fed so far; after a whole window they equal those of [`Classifier::forward`].
     pub fn step(&self, x: Tensor<4>, a: Tensor<4>, state: StreamState) -> (Tensor<2>, StreamState) {
         let l = x.dims()[2];
-        let (hidden, _, blocks) = self.encode(x, a, state.blocks);
+        let Encoded {
+            hidden,
+            states: blocks,
+            ..
+        } = self.encode(x, a, state.blocks);
         let pooled: Tensor<3> = match self.config.seq_pool_type {
             SeqPool::Last => hidden.narrow(2, l - 1, 1).squeeze_dim(2),
             SeqPool::Mean => {
@@ -160,18 +176,14 @@ impl Classifier {
         (self.read_out(read), state)
     }
 
-    /// Everything up to the pools: hidden (b, v, l, m), graphs, and where the blocks stopped.
-    fn encode(
-        &self,
-        x: Tensor<4>,
-        a: Tensor<4>,
-        mut states: Vec<BlockState>,
-    ) -> (Tensor<4>, Vec<Tensor<4>>, Vec<BlockState>) {
+    /// Everything up to the pools.
+    fn encode(&self, x: Tensor<4>, a: Tensor<4>, mut states: Vec<BlockState>) -> Encoded {
         states.resize(self.blocks.len(), BlockState::default());
         let (residual, prenorm) = (self.config.is_residual(), self.config.is_prenorm());
         let mut hidden = self.in_proj.forward(x);
         let mut edges = a;
         let mut graphs = Vec::with_capacity(self.blocks.len());
+        let mut windows = Vec::with_capacity(self.blocks.len());
         let mut stopped = Vec::with_capacity(self.blocks.len());
         for (i, (block, state)) in self.blocks.iter().zip(states).enumerate() {
             let input = if prenorm {
@@ -191,13 +203,19 @@ impl Classifier {
                 edges = output.adjacency.clone();
             }
             graphs.push(output.adjacency);
+            windows.push(output.window);
             stopped.push(output.state);
         }
         if let Some(conv) = &self.gconv {
             hidden = conv.lin_root.forward(hidden.clone())
                 + conv.lin_rel.forward(propagate(edges, hidden));
         }
-        (hidden, graphs, stopped)
+        Encoded {
+            hidden,
+            graphs,
+            windows,
+            states: stopped,
+        }
     }
 
     /// Pool over sensors and classify, (b, v, m) -> (b, c).

@@ -97,26 +97,60 @@ impl EdgeLearnerConfig {
     }
 }
 
+/// What an edge learner makes of a stretch of a signal.
+pub struct LearnedEdges {
+    /// (b or 1, l or 1, v, w).
+    pub adjacency: Tensor<4>,
+    /// The attention, if it comes from the time mean: what a stream keeps, (b, 1, v, w).
+    pub window: Option<Tensor<4>>,
+}
+
 impl EdgeLearner {
-    /// x: (b, v, l, d), a0: (b or 1, l or 1, v, w) -> adjacency (b or 1, l or 1, v, w).
-    pub fn forward(&self, x: Tensor<4>, a0: Tensor<4>) -> Tensor<4> {
-        let mut a = a0;
-        if let (Some(source), Some(target)) = (&self.source_embedding, &self.target_embedding) {
-            let scores = relu(target.val().matmul(source.val().transpose()));
-            a = a + softmax(scores, 1).unsqueeze::<4>();
-        }
+    /// x: (b, v, l, d), a0: (b or 1, l or 1, v, w). With `window`, made by an earlier call, the
+    /// attention on the time mean is not computed again.
+    pub fn forward(
+        &self,
+        x: Tensor<4>,
+        a0: Tensor<4>,
+        window: Option<Tensor<4>>,
+    ) -> LearnedEdges {
+        let mut adjacency = self.embed(a0);
+        let mut kept = None;
         if let (Some(q_proj), Some(k_proj)) = (&self.q_proj, &self.k_proj) {
-            a = self.attend(q_proj, k_proj, x.clone(), a);
+            let attention = window.unwrap_or_else(|| self.attend(q_proj, k_proj, x.clone()));
+            kept = self.needs_window().then(|| attention.clone());
+            adjacency = attention + adjacency;
+            let diagonal = diagonal_of(&adjacency);
+            adjacency = adjacency.mask_fill(diagonal, 1.0);
         }
         if let (Some(layers), Some(skip)) = (&self.edge_transform, &self.skip_param) {
-            a = vary(layers, skip.val(), x, a);
+            adjacency = vary(layers, skip.val(), x, adjacency);
         }
-        a
+        LearnedEdges {
+            adjacency,
+            window: kept,
+        }
     }
 
-    fn attend(&self, q_proj: &Linear, k_proj: &Linear, x: Tensor<4>, a: Tensor<4>) -> Tensor<4> {
+    /// Whether edges come from the time mean of a whole window.
+    pub fn needs_window(&self) -> bool {
+        self.config.attention && !self.config.attention_per_step
+    }
+
+    fn embed(&self, a0: Tensor<4>) -> Tensor<4> {
+        match (&self.source_embedding, &self.target_embedding) {
+            (Some(source), Some(target)) => {
+                let scores = relu(target.val().matmul(source.val().transpose()));
+                a0 + softmax(scores, 1).unsqueeze::<4>()
+            }
+            _ => a0,
+        }
+    }
+
+    /// Symmetrised attention with weak entries removed, (b, 1 or l, v, w).
+    fn attend(&self, q_proj: &Linear, k_proj: &Linear, x: Tensor<4>) -> Tensor<4> {
         let d = x.dims()[3] as f64;
-        // (b, 1 or l, v, d): the group axis of the graph comes before the vertices.
+        // (b, 1 or l, v, d): the time axis of the graph comes before the vertices.
         let x = if self.config.attention_per_step {
             x.swap_dims(1, 2)
         } else {
@@ -127,9 +161,7 @@ impl EdgeLearner {
         let s = softmax(scores, 3);
         let s = (s.clone() + s.swap_dims(2, 3)) / 2.0;
         let weak = s.clone().lower_elem(self.config.threshold);
-        let a = s.mask_fill(weak, 0.0) + a;
-        let diagonal = diagonal_of(&a);
-        a.mask_fill(diagonal, 1.0)
+        s.mask_fill(weak, 0.0)
     }
 }
 

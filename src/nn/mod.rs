@@ -11,7 +11,7 @@ pub mod state_dict;
 pub mod tgmamba;
 
 pub use causal_conv::CausalConv1d;
-pub use edge_learner::{EdgeLearner, EdgeLearnerConfig};
+pub use edge_learner::{EdgeLearner, EdgeLearnerConfig, LearnedEdges};
 pub use gatv2::GatV2Conv;
 pub use graph_conv::{ConvType, GraphConv, StateMixing};
 pub use norm::{GatedRmsNorm, rms_norm};

@@ -19,7 +19,7 @@ use burn::tensor::{
 use serde::{Deserialize, Serialize};
 
 use super::causal_conv::CausalConv1d;
-use super::edge_learner::{EdgeLearner, EdgeLearnerConfig};
+use super::edge_learner::{EdgeLearner, EdgeLearnerConfig, LearnedEdges};
 use super::gatv2::GatV2Conv;
 use super::graph_conv::{ConvType, GraphConv, GraphConvInit, StateMixing, propagation_matrix};
 use super::norm::GatedRmsNorm;
@@ -83,7 +83,7 @@ pub struct BlockState {
     pub conv: Option<Tensor<4>>,
     /// State of the scan, (b, v, d, n).
     pub scan: Option<Tensor<4>>,
-    /// A learned adjacency to keep, (b, 1, v, w), where the learner needs a whole window.
+    /// Attention on the time mean of a whole window, to keep, (b, 1, v, w).
     pub graph: Option<Tensor<4>>,
 }
 
@@ -93,6 +93,8 @@ pub struct BlockOutput {
     pub hidden: Tensor<4>,
     /// The adjacency used, (b or 1, l or 1, v, w).
     pub adjacency: Tensor<4>,
+    /// What a stream may keep as [`BlockState::graph`].
+    pub window: Option<Tensor<4>>,
     /// Where the block stopped.
     pub state: BlockState,
 }
@@ -167,8 +169,8 @@ impl TgMamba {
     /// continuing from `state`.
     ///
     /// Feeding a signal in pieces, one step included, gives what feeding it whole gives. A learner
-    /// that works on the time mean of a window cannot see the future: there the adjacency of the
-    /// state is used if there is one, else that of the piece.
+    /// that works on the time mean of a window cannot see the future: there the edges of the
+    /// state are used if there are some, else those of the piece.
     pub fn forward(&self, h: Tensor<4>, a0: Tensor<4>, state: BlockState) -> BlockOutput {
         let config = &self.config;
         let (d, n, r) = (config.d_inner, config.d_state, config.dt_rank);
@@ -184,10 +186,12 @@ impl TgMamba {
         let b = projected.clone().narrow(3, r, n);
         let c = projected.narrow(3, r + n, n);
 
-        let (adjacency, graph) = match (&self.edge_learner, state.graph) {
-            (Some(_), Some(kept)) => (kept.clone(), Some(kept)),
-            (Some(learner), None) => (learner.forward(x.clone(), a0), None),
-            (None, _) => (a0, None),
+        let LearnedEdges { adjacency, window } = match &self.edge_learner {
+            Some(learner) => learner.forward(x.clone(), a0, state.graph.clone()),
+            None => LearnedEdges {
+                adjacency: a0,
+                window: None,
+            },
         };
         let p = propagation_matrix(config.conv_type, config.state_mixing, adjacency.clone());
         let u = match &self.gconv_b {
@@ -211,10 +215,11 @@ impl TgMamba {
         BlockOutput {
             hidden: self.out_proj.forward(y),
             adjacency,
+            window,
             state: BlockState {
                 conv: Some(conv),
                 scan: Some(scan),
-                graph,
+                graph: state.graph,
             },
         }
     }
@@ -239,12 +244,6 @@ impl TgMamba {
             (Err(a), Err(c)) => attention_scan(input, a, c, p, bounded),
             _ => unreachable!("gconv_A and gconv_C are of one type"),
         }
-    }
-
-    /// Whether the adjacency is learned from a whole window, so that streaming needs one first.
-    pub fn needs_window(&self) -> bool {
-        let learner = &self.config.edge_learner;
-        self.edge_learner.is_some() && learner.attention && !learner.attention_per_step
     }
 }
 

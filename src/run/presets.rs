@@ -19,7 +19,7 @@ pub fn of(name: &str) -> Value {
         "basic-motions" => json!({
             "split": {"validation_fraction": 0.2},
             "model": {"d_model": 16, "n_layers": 1, "d_state": 8},
-            "training": {"epochs": 40, "batch_size": 8, "lr": 0.005},
+            "training": {"epochs": 60, "batch_size": 8, "lr": 0.01, "metric": "loss"},
         }),
         _ => json!({}),
     }

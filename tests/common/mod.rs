@@ -14,8 +14,8 @@ use tgmamba::nn::state_dict::{self, HostTensor, StateDict};
 /// Largest deviation allowed, relative to the largest entry of the expected array.
 pub const TOLERANCE: f64 = 1e-5;
 
-/// The same for gradients.
-pub const GRADIENT_TOLERANCE: f64 = 1e-5;
+/// The same for gradients; whole blocks with learned edges round a little more than one layer.
+pub const GRADIENT_TOLERANCE: f64 = 2e-5;
 
 pub fn fixtures() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
