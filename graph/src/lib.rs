@@ -12,6 +12,7 @@ pub mod error;
 pub mod files;
 pub mod formats;
 pub mod loader;
+pub mod node_features;
 pub mod recording;
 pub mod scale;
 pub mod signal;

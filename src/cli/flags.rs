@@ -42,6 +42,9 @@ pub struct DataFlags {
     /// [default: standard]
     #[arg(long, value_name = "METHOD")]
     scale: Option<String>,
+    /// Constant features that tell sensors apart: none, position, identity [default: none]
+    #[arg(long, value_name = "KIND")]
+    node_features: Option<String>,
     /// Graph: given, gaussian, knn, correlation, complete or none [default: given if the data
     /// have one, else gaussian if positions are known, else correlation]
     #[arg(long, value_name = "KIND")]
@@ -80,6 +83,7 @@ impl DataFlags {
             ("dataset.window.length", value(&self.window)),
             ("dataset.window.stride", value(&self.stride)),
             ("scale", value(&self.scale)),
+            ("node_features", value(&self.node_features)),
             ("graph.kind", value(&self.graph)),
             ("graph.threshold", value(&self.graph_threshold)),
             ("graph.k", value(&self.graph_k)),

@@ -239,7 +239,7 @@ fn train_parts(
     for (i, part) in plan.iter().enumerate().skip(first).step_by(step) {
         let place = run.folder.part(part, plan.len());
         let fold = run.folds[part.index].clone();
-        let data = FoldData::new(&run.dataset, fold, run.config.scale, &run.config.graph)?;
+        let data = FoldData::new(&run.dataset, fold, &run.config)?;
         let label = if plan.len() > 1 {
             format!("[{}/{}] {}  ", i + 1, plan.len(), part.label())
         } else {

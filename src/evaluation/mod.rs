@@ -143,7 +143,7 @@ fn test_part(
             "train with a test part to get test metrics",
         ));
     }
-    let data = FoldData::new(dataset, fold.clone(), config.scale, &config.graph)?;
+    let data = FoldData::new(dataset, fold.clone(), config)?;
     let model = best_model(config, place, device)?;
     let batch = config.training.batch_size;
     let (predictions, scores) = predict_on(&model, &data, &fold.test, batch, device)?;
@@ -344,7 +344,7 @@ impl Evaluation {
         let plan = split::plan(&self.dataset, &self.config.split)?;
         let part = &self.parts[0].part;
         let fold = plan[part.index].clone();
-        let data = FoldData::new(&self.dataset, fold, self.config.scale, &self.config.graph)?;
+        let data = FoldData::new(&self.dataset, fold, &self.config)?;
         let place = folder.part(part, self.parts.len());
         let model = best_model(&self.config, &place, device)?;
         Ok(RunRecord {

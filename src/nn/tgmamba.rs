@@ -138,9 +138,7 @@ impl TgMambaConfig {
             gconv_a: conv(n),
             gconv_b: conv(d),
             gconv_c: conv(n),
-            edge_learner: (self.conv_type != ConvType::None)
-                .then(|| self.edge_learner.init(device))
-                .flatten(),
+            edge_learner: self.edge_learner.init(device),
             config: self.clone(),
         }
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tgmamba_graph::datasets::{self, DatasetConfig};
+use tgmamba_graph::node_features::NodeFeatures;
 use tgmamba_graph::scale::{ScaleConfig, Scaler};
 use tgmamba_graph::split::{Fold, SplitConfig};
 use tgmamba_graph::topology::{GraphConfig, SensorGraph};
@@ -25,6 +26,8 @@ pub struct RunConfig {
     pub split: SplitConfig,
     /// Scale fitted on the training part.
     pub scale: ScaleConfig,
+    /// Constant features that tell sensors apart.
+    pub node_features: NodeFeatures,
     /// Graph of the sensors.
     pub graph: GraphConfig,
     /// Model.
@@ -134,6 +137,8 @@ impl RunConfig {
             value["graph"] = graph;
         }
         let (_, vertices, _, features) = dataset.x.dim();
+        let node_features: NodeFeatures = section(&value, "node_features")?;
+        let features = features + node_features.count(&dataset)?;
         for (field, number) in [
             ("input_dim", features),
             ("num_classes", dataset.classes.len()),

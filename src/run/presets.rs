@@ -8,7 +8,8 @@ pub const DEFAULT_DATASET: &str = "basic-motions";
 /// Defaults of every run.
 pub fn base() -> Value {
     json!({
-        "dataset": {}, "split": {}, "scale": "standard", "graph": {}, "model": {}, "training": {},
+        "dataset": {}, "split": {}, "scale": "standard",
+        "node_features": "none", "graph": {}, "model": {}, "training": {},
         "seed": 0, "seeds": 1, "device": "cpu",
     })
 }

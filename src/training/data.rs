@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use ndarray::{Array2, Array4};
-use tgmamba_graph::scale::{ScaleConfig, Scaler};
+use tgmamba_graph::scale::Scaler;
 use tgmamba_graph::split::Fold;
-use tgmamba_graph::topology::{self, GraphConfig, SensorGraph};
+use tgmamba_graph::topology::{self, SensorGraph};
 use tgmamba_graph::{Dataset, loader::Batch};
 
 use crate::error::{Error, Result};
+use crate::run::RunConfig;
 
 /// Scaled windows, the graph and the parts of one fold; scale and graph come from the training
 /// part alone.
@@ -29,17 +30,13 @@ impl FoldData {
     /// Prepares a fold of a data set that has not been scaled.
     ///
     /// # Errors
-    /// As the graph builder and the scaler.
-    pub fn new(
-        dataset: &Dataset,
-        fold: Fold,
-        scale: ScaleConfig,
-        graph: &GraphConfig,
-    ) -> Result<Self> {
-        let graph = topology::build(graph, dataset, &fold.train)?;
-        let scaler = Scaler::fit(dataset, &fold.train, scale)?;
+    /// As the graph builder, the scaler and the node features.
+    pub fn new(dataset: &Dataset, fold: Fold, config: &RunConfig) -> Result<Self> {
+        let graph = topology::build(&config.graph, dataset, &fold.train)?;
+        let scaler = Scaler::fit(dataset, &fold.train, config.scale)?;
         let mut dataset = dataset.clone();
         scaler.apply_dataset(&mut dataset)?;
+        config.node_features.append(&mut dataset)?;
         Ok(Self {
             dataset: Arc::new(dataset),
             fold,

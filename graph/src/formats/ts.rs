@@ -70,10 +70,8 @@ fn parse(path: &Path, text: &str) -> Result<TsFile> {
                 "problemname" => problem = first.to_string(),
                 "dimensions" | "dimension" => dimensions = Some(number()?),
                 "serieslength" => length = Some(number()?),
-                "classlabel" => {
-                    if first.eq_ignore_ascii_case("true") {
-                        classes = words.skip(1).map(str::to_string).collect();
-                    }
+                "classlabel" if first.eq_ignore_ascii_case("true") => {
+                    classes = words.skip(1).map(str::to_string).collect();
                 }
                 "timestamps" if first.eq_ignore_ascii_case("true") => {
                     return Err(wrong(
