@@ -1,15 +1,15 @@
-//! Constant features that tell a model which sensor it looks at.
+//! Features that tell a model which sensor it looks at.
 //!
 //! The layers of a graph network treat all sensors alike, so that two sensors with mirrored
-//! neighbourhoods cannot be told apart. These features, appended after scaling, give each sensor
-//! a place or a name of its own.
+//! neighbourhoods cannot be told apart. Added after scaling, these give each sensor a place, a name
+//! or input weights of its own.
 
-use ndarray::{Array2, Array4, Axis, concatenate};
+use ndarray::{Array2, Array4, Axis, concatenate, s};
 use serde::{Deserialize, Serialize};
 
 use crate::{Dataset, Error, Result};
 
-/// Which constant features are appended.
+/// What is added to the features of each sensor.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NodeFeatures {
@@ -20,18 +20,25 @@ pub enum NodeFeatures {
     Position,
     /// One feature per sensor, 1 for itself and 0 for the others.
     Identity,
+    /// The features of sensor i move to slot i of v slots, and its name is appended: the first
+    /// layer then has weights of its own for every sensor, v (f + 1) features in all.
+    Slots,
 }
 
 impl NodeFeatures {
-    /// Number of appended features.
+    /// Number of features that f features become.
     ///
     /// # Errors
     /// Positions that the data set does not have.
     pub fn count(self, dataset: &Dataset) -> Result<usize> {
-        Ok(self.table(dataset)?.map_or(0, |t| t.ncols()))
+        let (_, v, _, f) = dataset.x.dim();
+        Ok(match self {
+            Self::Slots => v * (f + 1),
+            _ => f + self.table(dataset)?.map_or(0, |t| t.ncols()),
+        })
     }
 
-    /// Appends the features to every window and step.
+    /// Adds the features to every window and step.
     ///
     /// # Errors
     /// As [`count`](Self::count).
@@ -39,9 +46,18 @@ impl NodeFeatures {
         let Some(table) = self.table(dataset)? else {
             return Ok(());
         };
-        let (n, v, l, _) = dataset.x.dim();
+        let (n, v, l, f) = dataset.x.dim();
         let constant =
             Array4::from_shape_fn((n, v, l, table.ncols()), |(_, i, _, k)| table[[i, k]]);
+        if self == Self::Slots {
+            let mut slots = Array4::zeros((n, v, l, v * f));
+            for i in 0..v {
+                slots
+                    .slice_mut(s![.., i, .., i * f..(i + 1) * f])
+                    .assign(&dataset.x.slice(s![.., i, .., ..]));
+            }
+            dataset.x = slots;
+        }
         dataset.x = concatenate![Axis(3), dataset.x, constant];
         Ok(())
     }
@@ -50,7 +66,7 @@ impl NodeFeatures {
     fn table(self, dataset: &Dataset) -> Result<Option<Array2<f32>>> {
         match self {
             Self::None => Ok(None),
-            Self::Identity => Ok(Some(Array2::eye(dataset.sensors.len()))),
+            Self::Identity | Self::Slots => Ok(Some(Array2::eye(dataset.sensors.len()))),
             Self::Position => {
                 let positions = dataset.positions.as_ref().ok_or_else(|| {
                     Error::config(
@@ -78,7 +94,7 @@ mod tests {
     use crate::split::fixture;
 
     fn dataset() -> Dataset {
-        let mut dataset = fixture::dataset(&[(0, "a", "a/0"), (1, "a", "a/0")]);
+        let mut dataset = fixture::dataset(&[0, 1], 1);
         let v = dataset.sensors.len();
         dataset.positions = Some(Array2::from_shape_fn((v, 2), |(i, k)| (i * (k + 1)) as f64));
         dataset
@@ -95,6 +111,23 @@ mod tests {
         for i in 0..v {
             let own = data.x.slice(s![0, i, 0, f..]).to_vec();
             assert!(own.iter().enumerate().all(|(k, x)| *x == f32::from(u8::from(k == i))));
+        }
+    }
+
+    #[test]
+    fn slots_keep_sensors_apart() {
+        let mut data = dataset();
+        let before = data.x.clone();
+        let (n, v, l, f) = before.dim();
+        let count = NodeFeatures::Slots.count(&data).unwrap();
+        NodeFeatures::Slots.append(&mut data).unwrap();
+        assert_eq!(data.x.dim(), (n, v, l, count));
+        for i in 0..v {
+            let own = data.x.slice(s![.., i, .., i * f..(i + 1) * f]);
+            assert_eq!(own, before.slice(s![.., i, .., ..]));
+            let all = data.x.slice(s![.., i, .., ..v * f]);
+            assert_eq!(all.sum(), own.sum(), "nothing outside the sensor's own slot");
+            assert_eq!(data.x[[0, i, 0, v * f + i]], 1.0);
         }
     }
 

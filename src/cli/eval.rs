@@ -17,7 +17,7 @@ use crate::run::RunFolder;
 /// report.html into the run's folder. With --weights it reads x (samples, nodes, time, features)
 /// and an optional adjacency (target, source) from --input and writes logits to --output.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100)]
+#[command(version, max_term_width = 100, args_override_self = true)]
 pub struct EvalArgs {
     /// The run to test [default: the newest in --results]
     #[arg(long, value_name = "results/NAME", conflicts_with_all = ["weights", "arch", "input", "output"])]

@@ -28,7 +28,7 @@ pub struct DataFlags {
     /// Only these subjects
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     subjects: Option<Vec<String>>,
-    /// Features: raw, log-spectrum, stft or filterbank [default: what suits the data set];
+    /// Features: raw, log-spectrum, stft, filterbank, band-power [default: what suits the data];
     /// details with --set dataset.features.FIELD=VALUE
     #[arg(long, value_name = "KIND")]
     features: Option<String>,
@@ -42,7 +42,7 @@ pub struct DataFlags {
     /// [default: standard]
     #[arg(long, value_name = "METHOD")]
     scale: Option<String>,
-    /// Constant features that tell sensors apart: none, position, identity [default: none]
+    /// Features that tell sensors apart: none, position, identity, slots [default: none]
     #[arg(long, value_name = "KIND")]
     node_features: Option<String>,
     /// Graph: given, gaussian, knn, correlation, complete or none [default: given if the data

@@ -28,7 +28,7 @@ use crate::training::trainer::{self, Ended, Task};
 /// Without arguments it learns the shipped data set basic-motions. Settings come from defaults,
 /// then --config, then flags. The run goes to results/NAME; test it with eval.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100)]
+#[command(version, max_term_width = 100, args_override_self = true)]
 pub struct TrainArgs {
     /// Settings from a TOML file with the sections of a run's config.json
     #[arg(long, value_name = "FILE.toml", help_heading = "Run")]

@@ -26,7 +26,7 @@ pub struct RunConfig {
     pub split: SplitConfig,
     /// Scale fitted on the training part.
     pub scale: ScaleConfig,
-    /// Constant features that tell sensors apart.
+    /// Features that tell sensors apart.
     pub node_features: NodeFeatures,
     /// Graph of the sensors.
     pub graph: GraphConfig,
@@ -136,9 +136,9 @@ impl RunConfig {
             merge(&mut graph, value["graph"].take());
             value["graph"] = graph;
         }
-        let (_, vertices, _, features) = dataset.x.dim();
+        let vertices = dataset.sensors.len();
         let node_features: NodeFeatures = section(&value, "node_features")?;
-        let features = features + node_features.count(&dataset)?;
+        let features = node_features.count(&dataset)?;
         for (field, number) in [
             ("input_dim", features),
             ("num_classes", dataset.classes.len()),

@@ -6,7 +6,7 @@
 use ndarray::{Array2, Array3, ArrayView2, ArrayView3, ArrayViewMut3, Axis, concatenate, s};
 
 use super::features::{FeatureConfig, Standardize, Transform};
-use super::spectrum::{Frames, bin_range, log_spectrum, stft};
+use super::spectrum::{Frames, bin_range, log_power, log_spectrum, stft};
 use super::{Band, Filter, Reference, common_average, decimate, detrend};
 use crate::{Error, Result};
 
@@ -66,7 +66,9 @@ impl FeatureConfig {
                 filter.apply(plane.view_mut(), self.zero_phase);
             }
         }
-        if let Transform::Filterbank { bands } = &self.transform {
+        if let Transform::Filterbank { bands } | Transform::BandPower { bands, .. } =
+            &self.transform
+        {
             x = self.filterbank(x.view(), bands, rate)?;
         }
         let x = x.slice_move(s![.., keep, ..]);
@@ -133,6 +135,19 @@ impl FeatureConfig {
         let samples = |seconds: f64, rate: f64| ((seconds * rate).round() as usize).max(1);
         Ok(match self.transform {
             Transform::Raw | Transform::Filterbank { .. } => None,
+            Transform::BandPower {
+                window_seconds,
+                hop_seconds,
+                ..
+            } => {
+                let rate = rate.ok_or_else(|| no_rate("features.window_seconds"))?;
+                let frames = Frames {
+                    length: samples(window_seconds, rate),
+                    hop: samples(hop_seconds, rate),
+                    padded: false,
+                };
+                Some((frames, 0..1))
+            }
             Transform::LogSpectrum {
                 segment_seconds,
                 fmin,
@@ -202,6 +217,7 @@ impl FeatureConfig {
                         Transform::LogSpectrum { .. } => {
                             log_spectrum(plane, frames.length, bins.clone())
                         }
+                        Transform::BandPower { .. } => log_power(plane, frames),
                         _ => stft(plane, frames, bins.clone()),
                     })
                     .collect();

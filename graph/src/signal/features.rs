@@ -39,6 +39,15 @@ pub enum Transform {
         /// Lower and upper edge of each band, hertz.
         bands: Vec<[f64; 2]>,
     },
+    /// [`log_power`](super::spectrum::log_power) of band-passed copies of the signal.
+    BandPower {
+        /// Lower and upper edge of each band, hertz.
+        bands: Vec<[f64; 2]>,
+        /// Length of a frame, seconds.
+        window_seconds: f64,
+        /// From frame to frame, seconds.
+        hop_seconds: f64,
+    },
 }
 
 /// Over what each window is brought to mean 0 and standard deviation 1 (the population's). Where
@@ -59,8 +68,8 @@ pub enum Standardize {
 
 /// Features of a data set: a transform and what comes before and after.
 ///
-/// In a file it is one flat table; `kind` is `raw`, `log-spectrum`, `stft` or `filterbank`, and a
-/// key of another kind is an error:
+/// In a file it is one flat table; `kind` is `raw`, `log-spectrum`, `stft`, `filterbank` or
+/// `band-power`, and a key of another kind is an error:
 /// ```toml
 /// [features]
 /// kind = "stft"
@@ -125,6 +134,7 @@ enum Kind {
     LogSpectrum,
     Stft,
     Filterbank,
+    BandPower,
 }
 
 /// [`FeatureConfig`] as it stands in a file.
@@ -221,6 +231,16 @@ impl From<FeatureConfig> for Flat {
                 flat.kind = Kind::Filterbank;
                 flat.bands = Some(bands);
             }
+            Transform::BandPower {
+                bands,
+                window_seconds,
+                hop_seconds,
+            } => {
+                flat.kind = Kind::BandPower;
+                flat.bands = Some(bands);
+                flat.window_seconds = Some(window_seconds);
+                flat.hop_seconds = Some(hop_seconds);
+            }
         }
         flat
     }
@@ -238,6 +258,7 @@ impl TryFrom<Flat> for FeatureConfig {
                 &["window_seconds", "hop_seconds", "fmin", "fmax", "padded"],
             ),
             Kind::Filterbank => ("filterbank", &["bands"]),
+            Kind::BandPower => ("band-power", &["bands", "window_seconds", "hop_seconds"]),
         };
         for (key, given) in [
             ("segment_seconds", f.segment_seconds.is_some()),
@@ -260,6 +281,11 @@ impl TryFrom<Flat> for FeatureConfig {
             Some(v) => Err(format!("{key} is {v}; give seconds above 0")),
             None => Err(format!("features of kind \"{name}\" need {key}")),
         };
+        let needed_bands = |bands: Option<Vec<[f64; 2]>>| {
+            bands.filter(|b| !b.is_empty()).ok_or_else(|| {
+                format!("features of kind \"{name}\" need bands = [[low, high], ...]")
+            })
+        };
         let transform = match f.kind {
             Kind::Raw => Transform::Raw,
             Kind::LogSpectrum => Transform::LogSpectrum {
@@ -276,10 +302,12 @@ impl TryFrom<Flat> for FeatureConfig {
                 padded: f.padded.unwrap_or(false),
             },
             Kind::Filterbank => Transform::Filterbank {
-                bands: f
-                    .bands
-                    .filter(|b| !b.is_empty())
-                    .ok_or("features of kind \"filterbank\" need bands = [[low, high], ...]")?,
+                bands: needed_bands(f.bands)?,
+            },
+            Kind::BandPower => Transform::BandPower {
+                bands: needed_bands(f.bands)?,
+                window_seconds: needed(f.window_seconds, "window_seconds")?,
+                hop_seconds: needed(f.hop_seconds, "hop_seconds")?,
             },
         };
         if f.decimate == 0 {
@@ -316,6 +344,7 @@ mod tests {
             "kind = \"log-spectrum\"\nsegment_seconds = 1.0\nbins = 100\nstandardize = \"frequency\"",
             "kind = \"stft\"\nwindow_seconds = 2.56\nhop_seconds = 1\npadded = true\nlowpass_hz = 18",
             "kind = \"filterbank\"\nbands = [[12, 14], [16, 18]]\ncrop_seconds = [2, 5]",
+            "kind = \"band-power\"\nbands = [[12, 14]]\nwindow_seconds = 1\nhop_seconds = 0.5",
         ] {
             let config = parse(text).unwrap();
             let again = parse(&toml::to_string(&config).unwrap()).unwrap();

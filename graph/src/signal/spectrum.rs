@@ -54,6 +54,18 @@ pub fn log_spectrum(x: ArrayView2<'_, f32>, length: usize, bins: Range<usize>) -
     })
 }
 
+/// Logarithm of the power in frames: `ln(mean(x²) + 1e-30)`, (nodes, time) to (nodes, frames, 1).
+/// Of a band-passed signal it is the band's power.
+pub fn log_power(x: ArrayView2<'_, f32>, frames: Frames) -> Array3<f32> {
+    let time = x.ncols();
+    let starts: Vec<usize> = frames.starts(time).map(|s| s.max(0) as usize).collect();
+    Array3::from_shape_fn((x.nrows(), starts.len(), 1), |(v, i, _)| {
+        let end = (starts[i] + frames.length).min(time);
+        let square: f64 = (starts[i]..end).map(|t| f64::from(x[[v, t]]).powi(2)).sum();
+        (square / (end - starts[i]).max(1) as f64 + 1e-30).ln() as f32
+    })
+}
+
 /// Short-time Fourier transform: `log10(|X|² + 1e-10)`, clipped to ±20, where X is the FFT of
 /// the frame times a periodic Hamming window, over the sum of that window.
 ///
@@ -168,6 +180,20 @@ mod tests {
             (f64::from(a) - b).abs() < 2e-5 * b.abs().max(1.0),
             "{a} {b}"
         );
+    }
+
+    #[test]
+    fn log_power_is_the_mean_square_of_each_frame() {
+        let x = ndarray::arr2(&[[1.0f32, -1.0, 3.0, 3.0, 9.0]]);
+        let frames = Frames {
+            length: 2,
+            hop: 2,
+            padded: false,
+        };
+        let y = log_power(x.view(), frames);
+        assert_eq!(y.dim(), (1, 2, 1));
+        assert_eq!(y[[0, 0, 0]], 0.0);
+        assert!((y[[0, 1, 0]] - 9f32.ln()).abs() < 1e-6);
     }
 
     #[test]
