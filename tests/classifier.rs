@@ -73,7 +73,10 @@ impl Case {
     }
 
     fn expected(&self) -> Vec<f32> {
-        host(self.array::<2>("expected.npz", "logits", &Device::flex()).unwrap())
+        host(
+            self.array::<2>("expected.npz", "logits", &Device::flex())
+                .unwrap(),
+        )
     }
 }
 
@@ -85,7 +88,9 @@ fn host(tensor: Tensor<2>) -> Vec<f32> {
 fn logits_are_those_of_the_reference() {
     let device = Device::flex();
     for case in Case::all() {
-        let out = case.model(&device).forward(case.input(&device), case.adjacency(&device));
+        let out = case
+            .model(&device)
+            .forward(case.input(&device), case.adjacency(&device));
         assert_close(&case.name, &host(out.logits), &case.expected(), 1e-5);
     }
 }
@@ -104,16 +109,23 @@ fn gradients_are_those_of_the_reference() {
         quiet.dropout = 0.0;
         let weights_file = case.folder.join("weights.safetensors");
         let model = weights::load_into(quiet.init(&device).unwrap(), &weights_file).unwrap();
-        let labels = Npz::open(case.folder.join("input.npz")).unwrap().read("labels").unwrap();
+        let labels = Npz::open(case.folder.join("input.npz"))
+            .unwrap()
+            .read("labels")
+            .unwrap();
         let labels = labels.into_i64(&path, "labels").unwrap();
         let labels: Vec<usize> = labels.iter().map(|&y| y as usize).collect();
         let out = model.forward(case.input(&device), case.adjacency(&device));
-        let loss =
-            tgmamba::training::loss::classification_loss(out.logits, &labels, None, 0.0);
+        let loss = tgmamba::training::loss::classification_loss(out.logits, &labels, None, 0.0);
         let grads = loss.backward();
         let found = gradients(model, &grads);
-        for (name, expected) in expected.iter().filter(|(name, _)| !name.ends_with("K_proj.bias")) {
-            let found = found.get(name).unwrap_or_else(|| panic!("no parameter {name}"));
+        for (name, expected) in expected
+            .iter()
+            .filter(|(name, _)| !name.ends_with("K_proj.bias"))
+        {
+            let found = found
+                .get(name)
+                .unwrap_or_else(|| panic!("no parameter {name}"));
             let what = format!("{} grad {name}", case.name);
             assert_close(&what, &found.values, &expected.values, 1e-4);
             compared += 1;
@@ -198,12 +210,18 @@ fn weights_of_another_model_are_refused_by_name() {
     let message = weights::load_into(config.init(&device).unwrap(), &path)
         .unwrap_err()
         .to_string();
-    assert!(message.contains("A_log") && message.contains("weights of another model"), "{message}");
+    assert!(
+        message.contains("A_log") && message.contains("weights of another model"),
+        "{message}"
+    );
 
     let folder = tempfile::tempdir().unwrap();
     let bytes = std::fs::read(&path).unwrap();
     let cut = folder.path().join("cut.safetensors");
     std::fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
     let message = weights::load(&cut).unwrap_err().to_string();
-    assert!(message.contains("cut.safetensors") && message.contains("not a whole"), "{message}");
+    assert!(
+        message.contains("cut.safetensors") && message.contains("not a whole"),
+        "{message}"
+    );
 }

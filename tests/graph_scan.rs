@@ -46,7 +46,12 @@ struct Case {
 }
 
 impl Case {
-    fn random(rng: &mut ChaCha8Rng, [b, v, l, d, n]: [usize; 5], p: [usize; 2], root: bool) -> Self {
+    fn random(
+        rng: &mut ChaCha8Rng,
+        [b, v, l, d, n]: [usize; 5],
+        p: [usize; 2],
+        root: bool,
+    ) -> Self {
         let mut array = |shape: &[usize], low, high| Array::random(rng, shape, low, high);
         let w = 1.0 / n as f64;
         let arrays = vec![
@@ -95,7 +100,8 @@ impl Case {
                     for i in 0..nv {
                         let dt = delta.at(&[ib, i, t, id]);
                         for m in 0..nn {
-                            h[i][m] = (dt * a.at(&[id, m])).exp() * conv(&before, a_root, a_rel, i, m)
+                            h[i][m] = (dt * a.at(&[id, m])).exp()
+                                * conv(&before, a_root, a_rel, i, m)
                                 + dt * u.at(&[ib, i, t, id]) * b.at(&[ib, i, t, m]);
                         }
                     }
@@ -209,7 +215,10 @@ fn equals_the_recurrence() {
             for (dtype, tolerance) in [(DType::F64, 1e-12), (DType::F32, 1e-5)] {
                 let tensors = Tensors::new(&case, &device, dtype);
                 let error = relative_error(&values(case.run(&tensors)), &expected);
-                assert!(error < tolerance, "seed {seed}, {dims:?}, {dtype:?}: {error:e}");
+                assert!(
+                    error < tolerance,
+                    "seed {seed}, {dims:?}, {dtype:?}: {error:e}"
+                );
             }
         }
     }
@@ -235,7 +244,13 @@ fn gradients_equal_finite_differences() {
             let four = four.map(|t| t.grad(&grads).unwrap().into_data().iter::<f64>().collect());
             let two: [Vec<f64>; 5] =
                 two.map(|t| t.grad(&grads).unwrap().into_data().iter::<f64>().collect());
-            let d = tensors.d.grad(&grads).unwrap().into_data().iter::<f64>().collect();
+            let d = tensors
+                .d
+                .grad(&grads)
+                .unwrap()
+                .into_data()
+                .iter::<f64>()
+                .collect();
             let [u, delta, b, c, h0, p]: [Vec<f64>; 6] = four;
             let [a, a_root, a_rel, c_root, c_rel] = two;
             vec![u, delta, a, b, c, d, h0, p, a_root, a_rel, c_root, c_rel]
@@ -278,12 +293,23 @@ fn twenty_thousand_steps_stay_finite() {
         config.conv_type = conv_type;
         config.state_mixing = StateMixing::Bounded;
         let block = config.block().init(&device);
-        let x = Tensor::random([b, v, l, 4], burn::tensor::Distribution::Normal(0.0, 1.0), &device);
-        let a = Tensor::random([1, 1, v, v], burn::tensor::Distribution::Uniform(0.0, 5.0), &device);
+        let x = Tensor::random(
+            [b, v, l, 4],
+            burn::tensor::Distribution::Normal(0.0, 1.0),
+            &device,
+        );
+        let a = Tensor::random(
+            [1, 1, v, v],
+            burn::tensor::Distribution::Uniform(0.0, 5.0),
+            &device,
+        );
         let out = block.forward(x, a, BlockState::default());
         let last = values(out.state.scan.unwrap());
         assert!(
-            values(out.hidden).iter().chain(&last).all(|h| h.is_finite()),
+            values(out.hidden)
+                .iter()
+                .chain(&last)
+                .all(|h| h.is_finite()),
             "{conv_type:?} is not finite after {l} steps"
         );
     }

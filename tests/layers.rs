@@ -67,7 +67,9 @@ fn graph_convolutions_are_those_of_pytorch_geometric() {
         if fixture.has("out.p") {
             fixture.check("out.p", p.clone());
         }
-        let y = conv.forward(x.clone().unsqueeze_dim(2), p).squeeze_dim::<3>(2);
+        let y = conv
+            .forward(x.clone().unsqueeze_dim(2), p)
+            .squeeze_dim::<3>(2);
         fixture.check("out.y", y.clone());
         let cotangent = fixture.tensor::<3>("in.cotangent", &device);
         let grads = (y * cotangent).sum().backward();
@@ -86,7 +88,9 @@ fn bounded_mixing_normalises_rows_and_scales_columns() {
     let p = fixture.tensor::<3>("in.p", &device).require_grad();
     let out = propagation::row_normalised(p.clone().unsqueeze_dim(1)).squeeze_dim::<3>(1);
     fixture.check("out.p", out.clone());
-    let grads = (out * fixture.tensor("in.cotangent", &device)).sum().backward();
+    let grads = (out * fixture.tensor("in.cotangent", &device))
+        .sum()
+        .backward();
     fixture.check_on_edges("grad.in.p", "in.p", p.grad(&grads).unwrap());
 
     let fixture = Fixture::open("gconv/column_bounded");
@@ -99,7 +103,9 @@ fn bounded_mixing_normalises_rows_and_scales_columns() {
     .bounded();
     let out = Tensor::cat(vec![form.root.unwrap(), form.rel], 0);
     fixture.check("out.w", out.clone());
-    let grads = (out * fixture.tensor("in.cotangent", &device)).sum().backward();
+    let grads = (out * fixture.tensor("in.cotangent", &device))
+        .sum()
+        .backward();
     fixture.check("grad.param.w_root", root.grad(&grads).unwrap());
     fixture.check("grad.param.w_rel", rel.grad(&grads).unwrap());
 }
@@ -142,7 +148,11 @@ fn edge_learner_in_all_its_modes() {
         let grads = (a * cotangent).sum().backward();
         fixture.check("grad.in.x", x.grad(&grads).unwrap());
         if given {
-            fixture.check_on_edges("grad.in.adjacency", "in.adjacency", a0.grad(&grads).unwrap());
+            fixture.check_on_edges(
+                "grad.in.adjacency",
+                "in.adjacency",
+                a0.grad(&grads).unwrap(),
+            );
         }
         fixture.check_gradients(learner, &grads);
     }
@@ -151,7 +161,11 @@ fn edge_learner_in_all_its_modes() {
 #[test]
 fn causal_convolution_and_norms() {
     let device = device();
-    for name in ["causal_conv_silu", "causal_conv_silu_k2", "causal_conv_silu_short"] {
+    for name in [
+        "causal_conv_silu",
+        "causal_conv_silu_k2",
+        "causal_conv_silu_short",
+    ] {
         let fixture = Fixture::open(&format!("ops/{name}"));
         let x = fixture.tensor::<4>("in.x", &device).require_grad();
         let weight = fixture.tensor::<3>("param.weight", &device);
@@ -159,7 +173,9 @@ fn causal_convolution_and_norms() {
         let conv = load(CausalConv1d::new(d, k, &device), &fixture.under("param."));
         let out = silu(conv.forward(x.clone(), None).0);
         fixture.check("out.out", out.clone());
-        let grads = (out * fixture.tensor("in.cotangent", &device)).sum().backward();
+        let grads = (out * fixture.tensor("in.cotangent", &device))
+            .sum()
+            .backward();
         fixture.check("grad.in.x", x.grad(&grads).unwrap());
         fixture.check_gradients(conv, &grads);
     }
@@ -173,7 +189,9 @@ fn causal_convolution_and_norms() {
     );
     let out = norm.forward(y.clone(), z.clone());
     fixture.check("out.out", out.clone());
-    let grads = (out * fixture.tensor("in.cotangent", &device)).sum().backward();
+    let grads = (out * fixture.tensor("in.cotangent", &device))
+        .sum()
+        .backward();
     fixture.check("grad.in.y", y.grad(&grads).unwrap());
     fixture.check("grad.in.z", z.grad(&grads).unwrap());
     fixture.check_gradients(norm, &grads);
@@ -182,7 +200,9 @@ fn causal_convolution_and_norms() {
     let h = fixture.tensor::<4>("in.h", &device).require_grad();
     let out = rms_norm(h.clone());
     fixture.check("out.out", out.clone());
-    let grads = (out * fixture.tensor("in.cotangent", &device)).sum().backward();
+    let grads = (out * fixture.tensor("in.cotangent", &device))
+        .sum()
+        .backward();
     fixture.check("grad.in.h", h.grad(&grads).unwrap());
 }
 
@@ -213,8 +233,7 @@ fn losses_are_those_of_pytorch() {
                 .get("in.class_weights")
                 .map(|w| w.values.clone()),
         };
-        let mut loss =
-            classification_loss(logits.clone(), &targets, weights.as_deref(), smoothing);
+        let mut loss = classification_loss(logits.clone(), &targets, weights.as_deref(), smoothing);
         if let Some(w) = pos_weight {
             // Smoothed targets share the weight of the class they came from here, while
             // PyTorch's pos_weight follows the smoothed target: only the plain case compares.
@@ -254,7 +273,11 @@ fn blocks_of_every_kind() {
         let grads = (out.hidden * cotangent).sum().backward();
         fixture.check("grad.in.x", x.grad(&grads).unwrap());
         if given && fixture.has("grad.in.adjacency") {
-            fixture.check_on_edges("grad.in.adjacency", "in.adjacency", a0.grad(&grads).unwrap());
+            fixture.check_on_edges(
+                "grad.in.adjacency",
+                "in.adjacency",
+                a0.grad(&grads).unwrap(),
+            );
         }
         fixture.check_gradients(block, &grads);
     }

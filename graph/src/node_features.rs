@@ -110,7 +110,11 @@ mod tests {
         assert_eq!(data.x.slice(s![.., .., .., ..f]), before);
         for i in 0..v {
             let own = data.x.slice(s![0, i, 0, f..]).to_vec();
-            assert!(own.iter().enumerate().all(|(k, x)| *x == f32::from(u8::from(k == i))));
+            assert!(
+                own.iter()
+                    .enumerate()
+                    .all(|(k, x)| *x == f32::from(u8::from(k == i)))
+            );
         }
     }
 
@@ -126,7 +130,11 @@ mod tests {
             let own = data.x.slice(s![.., i, .., i * f..(i + 1) * f]);
             assert_eq!(own, before.slice(s![.., i, .., ..]));
             let all = data.x.slice(s![.., i, .., ..v * f]);
-            assert_eq!(all.sum(), own.sum(), "nothing outside the sensor's own slot");
+            assert_eq!(
+                all.sum(),
+                own.sum(),
+                "nothing outside the sensor's own slot"
+            );
             assert_eq!(data.x[[0, i, 0, v * f + i]], 1.0);
         }
     }
@@ -139,7 +147,13 @@ mod tests {
         let table = NodeFeatures::Position.table(&data).unwrap().unwrap();
         assert_eq!(table, array![[-1.0, 0.0], [1.0, 0.0]]);
         data.positions = None;
-        let message = NodeFeatures::Position.append(&mut data).unwrap_err().to_string();
-        assert!(message.contains("node_features") && message.contains("identity"), "{message}");
+        let message = NodeFeatures::Position
+            .append(&mut data)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains("node_features") && message.contains("identity"),
+            "{message}"
+        );
     }
 }

@@ -60,9 +60,9 @@ fn ssvep_trials_sessions_and_spectra() {
     let set = load_recordings(&config).unwrap();
     assert_eq!(set.recordings[0].signal.dim(), (8, 1280, 1));
     let data = load(&config).unwrap();
-    // 3 s, frames of 1 s every 0.25 s, 10 to 50 Hz.
+    // 4 s in frames of 2 s every half second, six bands.
     assert_eq!(data.x.dim().1, 8);
-    assert_eq!((data.x.dim().2, data.x.dim().3), (9, 41));
+    assert_eq!((data.x.dim().2, data.x.dim().3), (5, 6));
     for class in 0..4 {
         let count = data.y.iter().filter(|y| **y == class).count();
         assert_eq!(count * 4, data.y.len());

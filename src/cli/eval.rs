@@ -29,7 +29,12 @@ pub struct EvalArgs {
     #[arg(long, value_name = "FILE", requires_all = ["arch", "input", "output"])]
     weights: Option<PathBuf>,
     /// Model configuration: a run's config.json or its model section
-    #[arg(id = "arch", long = "config", value_name = "FILE.json", requires = "weights")]
+    #[arg(
+        id = "arch",
+        long = "config",
+        value_name = "FILE.json",
+        requires = "weights"
+    )]
     config: Option<PathBuf>,
     /// Arrays to read, .npz
     #[arg(long, value_name = "FILE.npz", requires = "weights")]

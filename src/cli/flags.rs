@@ -88,7 +88,10 @@ impl DataFlags {
             ("graph.threshold", value(&self.graph_threshold)),
             ("graph.k", value(&self.graph_k)),
             ("split.method", value(&self.split)),
-            ("split.validation_fraction", value(&self.validation_fraction)),
+            (
+                "split.validation_fraction",
+                value(&self.validation_fraction),
+            ),
             ("split.test_fraction", value(&self.test_fraction)),
             ("split.folds", value(&self.folds)),
             ("split.seed", value(&self.split_seed)),
@@ -189,15 +192,27 @@ impl ModelFlags {
             ("model.residual", value(&self.residual)),
             ("model.prenorm", value(&self.prenorm)),
             ("model.dropout", value(&self.dropout)),
-            ("model.edge_learner_attention", value(&self.edge_learner_attention)),
+            (
+                "model.edge_learner_attention",
+                value(&self.edge_learner_attention),
+            ),
             ("model.attn_time_varying", value(&self.attn_time_varying)),
             ("model.attn_threshold", value(&self.attn_threshold)),
             ("model.attn_softmax_temp", value(&self.attn_softmax_temp)),
-            ("model.edge_learner_time_varying", value(&self.edge_learner_time_varying)),
+            (
+                "model.edge_learner_time_varying",
+                value(&self.edge_learner_time_varying),
+            ),
             ("model.init_skip_param", value(&self.init_skip_param)),
             ("model.node_embedding_dim", value(&self.node_embedding_dim)),
-            ("model.pass_edges_to_next_layer", value(&self.pass_edges_to_next_layer)),
-            ("model.gconv_after_all_layers", value(&self.gconv_after_all_layers)),
+            (
+                "model.pass_edges_to_next_layer",
+                value(&self.pass_edges_to_next_layer),
+            ),
+            (
+                "model.gconv_after_all_layers",
+                value(&self.gconv_after_all_layers),
+            ),
             ("model.gatv2_edge_weights", value(&self.gatv2_edge_weights)),
             ("model.seq_pool_type", value(&self.seq_pool_type)),
             ("model.vertex_pool_type", value(&self.vertex_pool_type)),
@@ -361,9 +376,8 @@ impl ConfigFlags {
 
 /// `a.b=VALUE`, where VALUE is TOML; a bare word counts as text.
 fn parse_setting(setting: &str) -> Result<(String, Value)> {
-    let wrong = |problem: String| {
-        Error::config("--set", problem, "write --set training.augment.noise=0.1")
-    };
+    let wrong =
+        |problem: String| Error::config("--set", problem, "write --set training.augment.noise=0.1");
     let (path, text) = setting
         .split_once('=')
         .ok_or_else(|| wrong(format!("\"{setting}\" has no =")))?;
@@ -374,7 +388,13 @@ fn parse_setting(setting: &str) -> Result<(String, Value)> {
     let table = toml::from_str::<toml::Table>(&format!("value = {text}"));
     let given = match table {
         Ok(table) => serde_json::to_value(&table["value"]).map_err(|e| wrong(e.to_string()))?,
-        Err(_) if text.chars().all(|c| c.is_alphanumeric() || "-_./".contains(c)) => json!(text),
+        Err(_)
+            if text
+                .chars()
+                .all(|c| c.is_alphanumeric() || "-_./".contains(c)) =>
+        {
+            json!(text)
+        }
         Err(e) => return Err(wrong(format!("{text}: {e}"))),
     };
     Ok((path.to_string(), given))

@@ -20,7 +20,11 @@ pub fn device(name: &str) -> Result<Device> {
         ("cpu", "0") => cpu(),
         ("cuda", index) => {
             let index = index.parse().map_err(|_| {
-                Error::config("--device", format!("\"{name}\" has no device number"), "give cuda:0")
+                Error::config(
+                    "--device",
+                    format!("\"{name}\" has no device number"),
+                    "give cuda:0",
+                )
             })?;
             cuda(index)
         }
@@ -72,7 +76,10 @@ pub fn start_log(file: Option<&Path>) -> Result<()> {
         .level_for("tgmamba", LevelFilter::Warn)
         .level_for("tgmamba_graph", LevelFilter::Warn)
         .format(|out, message, record| {
-            out.finish(format_args!("{}: {message}", record.level().as_str().to_lowercase()));
+            out.finish(format_args!(
+                "{}: {message}",
+                record.level().as_str().to_lowercase()
+            ));
         })
         .chain(std::io::stderr());
     let mut log = fern::Dispatch::new().chain(stderr);

@@ -37,7 +37,12 @@ pub struct TrainArgs {
     #[arg(long, value_name = "NAME", help_heading = "Run")]
     name: Option<String>,
     /// Folder of all runs
-    #[arg(long, value_name = "DIR", default_value = "results", help_heading = "Run")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "results",
+        help_heading = "Run"
+    )]
     results: PathBuf,
     /// Continue a run where it stopped; takes its settings from the run
     #[arg(long, value_name = "results/NAME", help_heading = "Run")]
@@ -81,7 +86,9 @@ pub fn main() -> ExitCode {
 }
 
 fn usage(message: &str) -> ! {
-    TrainArgs::command().error(ErrorKind::ArgumentConflict, message).exit()
+    TrainArgs::command()
+        .error(ErrorKind::ArgumentConflict, message)
+        .exit()
 }
 
 fn run(args: &TrainArgs) -> Result<()> {
@@ -222,7 +229,11 @@ fn introduce(run: &Run, parts: usize) {
         run.dataset.classes.len()
     );
     if parts > 1 {
-        println!("{parts} parts: {} folds × {} seeds", run.folds.len(), run.config.seeds);
+        println!(
+            "{parts} parts: {} folds × {} seeds",
+            run.folds.len(),
+            run.config.seeds
+        );
     }
     println!("run folder: {}", run.folder.path().display());
 }
@@ -295,7 +306,10 @@ fn describe_part(
         return Ok(());
     }
     let model: Classifier = trainer::initial_model(&run.config.model, part.seed, device)?;
-    let parameters = state_dict::collect(&model).values().map(|t| t.values.len()).sum();
+    let parameters = state_dict::collect(&model)
+        .values()
+        .map(|t| t.values.len())
+        .sum();
     let mut config = run.config.clone();
     if parts > 1 {
         config.seed = part.seed;
@@ -386,6 +400,9 @@ impl evaluation::Evaluation {
                 cell(&summary.subjects, name),
             ]);
         }
-        format!("test, mean ± sd over parts, seeds and subjects\n{}", table.text())
+        format!(
+            "test, mean ± sd over parts, seeds and subjects\n{}",
+            table.text()
+        )
     }
 }

@@ -108,7 +108,11 @@ pub fn run(
         return Err(Error::file(
             weights_path,
             "logits",
-            format!("sample {} gives {}", i / classes, logits.as_slice().map_or(f32::NAN, |s| s[i])),
+            format!(
+                "sample {} gives {}",
+                i / classes,
+                logits.as_slice().map_or(f32::NAN, |s| s[i])
+            ),
             "the recurrence grew without bound; set state_mixing to bounded or shorten the windows",
         ));
     }

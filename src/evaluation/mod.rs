@@ -251,7 +251,12 @@ fn write_part(place: &RunFolder, dataset: &Dataset, result: &PartResult) -> Resu
 fn write_predictions(place: &RunFolder, dataset: &Dataset, parts: &[PartResult]) -> Result<()> {
     let rows: Vec<(&PartResult, usize, usize)> = parts
         .iter()
-        .flat_map(|p| p.indices.iter().enumerate().map(move |(row, &i)| (p, row, i)))
+        .flat_map(|p| {
+            p.indices
+                .iter()
+                .enumerate()
+                .map(move |(row, &i)| (p, row, i))
+        })
         .collect();
     let integers = |f: &dyn Fn(&(&PartResult, usize, usize)) -> usize| {
         Column::I64(rows.iter().map(|r| f(r) as i64).collect())
@@ -277,10 +282,17 @@ fn write_predictions(place: &RunFolder, dataset: &Dataset, parts: &[PartResult])
         "predicted",
         texts(&|(p, row, _)| class(p.predictions.predicted()[*row])),
     ));
-    let names: Vec<String> = dataset.classes.iter().map(|c| format!("score_{c}")).collect();
+    let names: Vec<String> = dataset
+        .classes
+        .iter()
+        .map(|c| format!("score_{c}"))
+        .collect();
     for (k, name) in names.iter().enumerate() {
         let c = dataset.classes.len();
-        let scores = rows.iter().map(|(p, row, _)| p.scores[row * c + k]).collect();
+        let scores = rows
+            .iter()
+            .map(|(p, row, _)| p.scores[row * c + k])
+            .collect();
         columns.push((name, Column::F64(scores)));
     }
     let path = place.path().join("predictions.parquet");

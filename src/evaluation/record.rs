@@ -84,10 +84,27 @@ pub fn sections(
     };
     let model_facts = vec![
         fact("blocks", model.n_layers),
-        fact("d_model / d_inner / d_state", format!("{} / {} / {}", model.d_model, model.d_inner(), model.d_state)),
-        fact("graph convolution", name_of(serde_json::to_value(model.conv_type))),
-        fact("state mixing", name_of(serde_json::to_value(model.state_mixing))),
-        fact("parameters", parameters.map(|p| p.to_string()).unwrap_or_default()),
+        fact(
+            "d_model / d_inner / d_state",
+            format!(
+                "{} / {} / {}",
+                model.d_model,
+                model.d_inner(),
+                model.d_state
+            ),
+        ),
+        fact(
+            "graph convolution",
+            name_of(serde_json::to_value(model.conv_type)),
+        ),
+        fact(
+            "state mixing",
+            name_of(serde_json::to_value(model.state_mixing)),
+        ),
+        fact(
+            "parameters",
+            parameters.map(|p| p.to_string()).unwrap_or_default(),
+        ),
     ];
     let mut environment = vec![fact("seed", config.seed), fact("device", &config.device)];
     if let Some(p) = &config.provenance {

@@ -14,7 +14,10 @@ pub enum DtRank {
 }
 
 impl Serialize for DtRank {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    fn serialize<S: serde::Serializer>(
+        &self,
+        serializer: S,
+    ) -> std::result::Result<S::Ok, S::Error> {
         match self {
             Self::Auto => serializer.serialize_str("auto"),
             Self::Rank(rank) => serializer.serialize_u64(*rank as u64),
@@ -285,13 +288,20 @@ impl ModelConfig {
             ));
         }
         if self.dt_rank == DtRank::Rank(0) {
-            return Err(Error::config("dt_rank", "is 0", "give at least 1, or \"auto\""));
+            return Err(Error::config(
+                "dt_rank",
+                "is 0",
+                "give at least 1, or \"auto\"",
+            ));
         }
         let ordered = self.dt_min > 0.0 && self.dt_min <= self.dt_max && self.dt_max.is_finite();
         if !ordered {
             return Err(Error::config(
                 "dt_min",
-                format!("{}..{} is no range of positive numbers", self.dt_min, self.dt_max),
+                format!(
+                    "{}..{} is no range of positive numbers",
+                    self.dt_min, self.dt_max
+                ),
                 "give 0 < dt_min ≤ dt_max",
             ));
         }

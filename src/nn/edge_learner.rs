@@ -87,9 +87,9 @@ impl EdgeLearnerConfig {
             edge_transform: self
                 .time_varying
                 .then(|| vec![linear(2 * d + 1, d), linear(d, d / 2), linear(d / 2, 1)]),
-            skip_param: self.time_varying.then(|| {
-                Param::from_tensor(Tensor::full([1], self.initial_skip as f32, device))
-            }),
+            skip_param: self
+                .time_varying
+                .then(|| Param::from_tensor(Tensor::full([1], self.initial_skip as f32, device))),
             source_embedding: embedding(),
             target_embedding: embedding(),
             config: self.clone(),
@@ -108,12 +108,7 @@ pub struct LearnedEdges {
 impl EdgeLearner {
     /// x: (b, v, l, d), a0: (b or 1, l or 1, v, w). With `window`, made by an earlier call, the
     /// attention on the time mean is not computed again.
-    pub fn forward(
-        &self,
-        x: Tensor<4>,
-        a0: Tensor<4>,
-        window: Option<Tensor<4>>,
-    ) -> LearnedEdges {
+    pub fn forward(&self, x: Tensor<4>, a0: Tensor<4>, window: Option<Tensor<4>>) -> LearnedEdges {
         let mut adjacency = self.embed(a0);
         let mut kept = None;
         if let (Some(q_proj), Some(k_proj)) = (&self.q_proj, &self.k_proj) {
@@ -173,7 +168,9 @@ fn vary(layers: &[Linear], skip: Tensor<1>, x: Tensor<4>, a: Tensor<4>) -> Tenso
     // pairing, so that no (v, w, 2d + 1) array is formed.
     let weight = layers[0].weight.val();
     let hidden = weight.dims()[1];
-    let source = x.clone().matmul(weight.clone().narrow(0, 0, d).unsqueeze::<4>());
+    let source = x
+        .clone()
+        .matmul(weight.clone().narrow(0, 0, d).unsqueeze::<4>());
     let target = x.matmul(weight.clone().narrow(0, d, d).unsqueeze::<4>());
     let edge = weight.narrow(0, 2 * d, 1).reshape([1, 1, 1, 1, hidden]);
     let mut joint = source.unsqueeze_dim::<5>(2)

@@ -66,19 +66,23 @@ impl GatV2Conv {
         }
         let source = apply(w_l.rel);
         let target = apply(self.lin_r.weight.val());
-        let mut joint =
-            source.clone().unsqueeze_dim::<5>(2) + target.unsqueeze_dim::<5>(3);
+        let mut joint = source.clone().unsqueeze_dim::<5>(2) + target.unsqueeze_dim::<5>(3);
         let diagonal = diagonal_of(&a);
         if let Some(lin_edge) = &self.lin_edge {
             let others = a.clone().mask_fill(diagonal.clone(), 0.0);
             let count = others.clone().not_equal_elem(0.0).float().sum_dim(3);
             let mean = others.clone().sum_dim(3) / count.clamp_min(1.0);
-            let weights = others.clone() + mean.expand(others.dims()).mask_fill(diagonal.clone().bool_not(), 0.0);
+            let weights = others.clone()
+                + mean
+                    .expand(others.dims())
+                    .mask_fill(diagonal.clone().bool_not(), 0.0);
             let w_e = lin_edge.weight.val().reshape([1, 1, 1, 1, c]);
             joint = joint + weights.unsqueeze_dim::<5>(4) * w_e;
         }
         let att = self.att.val().reshape([1, 1, 1, 1, c]);
-        let score = (leaky_relu(joint, 0.2) * att).sum_dim(4).squeeze_dim::<4>(4);
+        let score = (leaky_relu(joint, 0.2) * att)
+            .sum_dim(4)
+            .squeeze_dim::<4>(4);
         let absent = a
             .equal_elem(0.0)
             .bool_and(diagonal.bool_not())

@@ -29,10 +29,7 @@ fn inverse_sqrt(x: Tensor<4>) -> Tensor<4> {
 
 /// `D̃^-½ Ã D̃^-½`: Ã has a self loop of weight 1 wherever there is none, D̃ its row sums.
 pub fn gcn(a: Tensor<4>) -> Tensor<4> {
-    let missing = a
-        .clone()
-        .equal_elem(0.0)
-        .bool_and(diagonal_of(&a));
+    let missing = a.clone().equal_elem(0.0).bool_and(diagonal_of(&a));
     let a = a.mask_fill(missing, 1.0);
     let d = inverse_sqrt(a.clone().sum_dim(3));
     a * d.clone() * d.swap_dims(2, 3)

@@ -158,10 +158,7 @@ impl ModuleVisitor for Collector {
         } else {
             tensor.dims().to_vec()
         };
-        let values = tensor
-            .into_data()
-            .iter::<f32>()
-            .collect();
+        let values = tensor.into_data().iter::<f32>().collect();
         self.ids.insert(name.clone(), param.id.val());
         self.dict.insert(name, HostTensor { shape, values });
     }

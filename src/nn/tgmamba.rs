@@ -131,7 +131,9 @@ impl TgMambaConfig {
             conv1d: CausalConv1d::new(d, self.d_conv, device),
             x_proj: plain(d, r + 2 * n),
             dt_proj: self.init_dt(device),
-            a_log: Param::from_tensor(Tensor::<1>::from_floats(a_log.as_slice(), device).reshape([d, n])),
+            a_log: Param::from_tensor(
+                Tensor::<1>::from_floats(a_log.as_slice(), device).reshape([d, n]),
+            ),
             d_skip: Param::from_tensor(Tensor::ones([d], device)),
             norm: self.rmsnorm.then(|| GatedRmsNorm::new(d, device)),
             out_proj: plain(d, self.d_model),
@@ -177,10 +179,7 @@ impl TgMamba {
         let (x, conv) = self.conv1d.forward(x, state.conv);
         let x = silu(x);
         let projected = self.x_proj.forward(x.clone());
-        let delta = softplus(
-            self.dt_proj.forward(projected.clone().narrow(3, 0, r)),
-            1.0,
-        );
+        let delta = softplus(self.dt_proj.forward(projected.clone().narrow(3, 0, r)), 1.0);
         let b = projected.clone().narrow(3, r, n);
         let c = projected.narrow(3, r + n, n);
 

@@ -217,7 +217,9 @@ pub fn merge(base: &mut Value, over: Value) {
     match (base, over) {
         (Value::Object(base), Value::Object(over)) => {
             // Settings of another kind mean nothing to the kind that is asked for.
-            let changes_kind = over.get("kind").is_some_and(|k| base.get("kind") != Some(k));
+            let changes_kind = over
+                .get("kind")
+                .is_some_and(|k| base.get("kind") != Some(k));
             if changes_kind {
                 base.clear();
             }
@@ -292,7 +294,10 @@ mod tests {
     #[test]
     fn another_kind_drops_the_settings_of_the_first() {
         let mut base = json!({"graph": {"kind": "knn", "k": 3}});
-        merge(&mut base, json!({"graph": {"kind": "knn", "symmetric": false}}));
+        merge(
+            &mut base,
+            json!({"graph": {"kind": "knn", "symmetric": false}}),
+        );
         assert_eq!(base["graph"]["k"], 3);
         merge(&mut base, json!({"graph": {"kind": "complete"}}));
         assert_eq!(base, json!({"graph": {"kind": "complete"}}));

@@ -22,6 +22,15 @@ pub fn of(name: &str) -> Value {
             "model": {"d_model": 16, "n_layers": 1, "d_state": 8},
             "training": {"epochs": 60, "batch_size": 8, "lr": 0.01, "metric": "loss"},
         }),
+        // Eight electrodes over the visual cortex with a role each, about 50 training windows per
+        // subject: input weights of their own, and noise against learning the windows by heart.
+        "ssvep-exo" => json!({
+            "split": {"method": "within-subject", "folds": 5, "validation_fraction": 0.2},
+            "node_features": "slots",
+            "model": {"d_model": 16, "n_layers": 1, "d_state": 8},
+            "training": {"epochs": 30, "batch_size": 8, "lr": 0.005, "metric": "loss",
+                         "label_smoothing": 0.1, "augment": {"noise": 0.5}},
+        }),
         _ => json!({}),
     }
 }

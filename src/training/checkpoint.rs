@@ -59,8 +59,7 @@ pub fn save(
     let defect = |field: &str, e: String| Error::file(path, field, e, "report this as a defect");
     let mut progress = progress.clone();
     progress.param_ids = state_dict::param_ids(model);
-    let state =
-        serde_json::to_string(&progress).map_err(|e| defect(STATE, e.to_string()))?;
+    let state = serde_json::to_string(&progress).map_err(|e| defect(STATE, e.to_string()))?;
     let record = optimizer
         .into_bytes()
         .map_err(|e| defect(OPTIMIZER, e.to_string()))?;
@@ -81,8 +80,8 @@ pub fn save(
         views.push((name.clone(), view));
     }
     let header = HashMap::from([(STATE.to_string(), state)]);
-    let bytes = safetensors::serialize(views, Some(header))
-        .map_err(|e| defect("header", e.to_string()))?;
+    let bytes =
+        safetensors::serialize(views, Some(header)).map_err(|e| defect("header", e.to_string()))?;
     files::atomic_write(path, |out| {
         out.write_all(&bytes).map_err(|e| Error::io(path, e))
     })

@@ -14,11 +14,9 @@ use crate::report::EpochRecord;
 /// # Errors
 /// An unwritable folder.
 pub fn write(path: &Path, epochs: &[EpochRecord]) -> Result<()> {
-    let optional = |f: &dyn Fn(&EpochRecord) -> Option<f64>| {
-        Column::OptionF64(epochs.iter().map(f).collect())
-    };
-    let number =
-        |f: fn(&EpochRecord) -> f64| Column::F64(epochs.iter().map(f).collect());
+    let optional =
+        |f: &dyn Fn(&EpochRecord) -> Option<f64>| Column::OptionF64(epochs.iter().map(f).collect());
+    let number = |f: fn(&EpochRecord) -> f64| Column::F64(epochs.iter().map(f).collect());
     let names: BTreeSet<&String> = epochs.iter().flat_map(|e| e.metrics.keys()).collect();
     let named: Vec<(String, Column)> = names
         .into_iter()

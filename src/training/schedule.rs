@@ -64,7 +64,10 @@ mod tests {
         assert_eq!(s.lr(0), 0.2);
         assert_eq!(s.lr(3), 0.8);
         assert_eq!(s.lr(4), 1.0);
-        assert!((s.lr(22) - 0.505).abs() < 1e-12, "halfway between peak and floor");
+        assert!(
+            (s.lr(22) - 0.505).abs() < 1e-12,
+            "halfway between peak and floor"
+        );
         assert!((s.lr(40) - 0.01).abs() < 1e-12);
         assert!((1..60).all(|i| i <= 4 || s.lr(i) <= s.lr(i - 1)));
     }

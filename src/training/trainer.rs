@@ -215,11 +215,7 @@ impl<'a> Trainer<'a> {
             if !value.is_finite() {
                 return Err(self.diverged(value));
             }
-            let scaled = if group > 1 {
-                loss / group as f64
-            } else {
-                loss
-            };
+            let scaled = if group > 1 { loss / group as f64 } else { loss };
             let grads = GradientsParams::from_grads(scaled.backward(), &self.model);
             accumulator.accumulate(&self.model, grads);
             let count = target.len();
@@ -231,8 +227,7 @@ impl<'a> Trainer<'a> {
                 lr = self.schedule.lr(self.progress.step);
                 let mut grads = accumulator.grads();
                 if training.clip_norm > 0.0 {
-                    grads =
-                        optimizer::clip_by_global_norm(&self.model, grads, training.clip_norm);
+                    grads = optimizer::clip_by_global_norm(&self.model, grads, training.clip_norm);
                 }
                 self.model = self.optimizer.step(lr, self.model.clone(), grads);
                 self.progress.step += 1;
@@ -403,7 +398,13 @@ fn class_weights(task: &Task) -> Option<Vec<f32>> {
     }
     let total = task.data.fold.train.len() as f32;
     let present = counts.iter().filter(|&&n| n > 0).count() as f32;
-    let weight = |n: usize| if n == 0 { 0.0 } else { total / (present * n as f32) };
+    let weight = |n: usize| {
+        if n == 0 {
+            0.0
+        } else {
+            total / (present * n as f32)
+        }
+    };
     Some(counts.into_iter().map(weight).collect())
 }
 

@@ -46,7 +46,10 @@ impl Fixture {
         for (name, view) in file.iter() {
             if view.dtype() == Dtype::I64 {
                 let values = view.data().as_chunks::<8>().0.iter();
-                integers.insert(name.into(), values.map(|b| i64::from_le_bytes(*b)).collect());
+                integers.insert(
+                    name.into(),
+                    values.map(|b| i64::from_le_bytes(*b)).collect(),
+                );
             } else {
                 let values = view.data().as_chunks::<4>().0.iter();
                 let tensor = HostTensor {
@@ -137,7 +140,11 @@ impl Fixture {
     pub fn check_gradients<M: Module>(&self, module: M, grads: &Gradients) {
         let found = gradients(module, grads);
         let expected = self.under("grad.param.");
-        assert!(!expected.is_empty(), "{}: no gradients to compare", self.name);
+        assert!(
+            !expected.is_empty(),
+            "{}: no gradients to compare",
+            self.name
+        );
         for (name, expected) in expected {
             let found = found
                 .get(&name)
@@ -150,7 +157,10 @@ impl Fixture {
                     .iter()
                     .fold(0.0f32, |m, v| m.max(v.abs()));
                 let largest = found.values.iter().fold(0.0f32, |m, v| m.max(v.abs()));
-                assert!(largest <= 1e-5 * scale.max(1.0), "{what}: {largest} is not zero");
+                assert!(
+                    largest <= 1e-5 * scale.max(1.0),
+                    "{what}: {largest} is not zero"
+                );
                 continue;
             }
             assert_close(&what, &found.values, &expected.values, GRADIENT_TOLERANCE);
@@ -166,7 +176,9 @@ pub fn tensor<const D: usize>(array: &HostTensor, device: &Device) -> Tensor<D> 
 /// Largest deviation relative to the largest expected entry.
 pub fn relative_error(found: &[f32], expected: &[f32]) -> f64 {
     assert_eq!(found.len(), expected.len(), "sizes differ");
-    let scale = expected.iter().fold(0.0f64, |m, v| m.max(f64::from(v.abs())));
+    let scale = expected
+        .iter()
+        .fold(0.0f64, |m, v| m.max(f64::from(v.abs())));
     let error = found
         .iter()
         .zip(expected)
@@ -180,7 +192,10 @@ pub fn relative_error(found: &[f32], expected: &[f32]) -> f64 {
 
 pub fn assert_close(what: &str, found: &[f32], expected: &[f32], tolerance: f64) {
     let error = relative_error(found, expected);
-    assert!(error <= tolerance, "{what}: relative error {error:.2e} > {tolerance:.0e}");
+    assert!(
+        error <= tolerance,
+        "{what}: relative error {error:.2e} > {tolerance:.0e}"
+    );
 }
 
 /// Loads parameters that must fit exactly.
@@ -196,7 +211,9 @@ pub fn gradients<M: Module>(module: M, grads: &Gradients) -> StateDict {
     impl ModuleMapper for Replace<'_> {
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
             let value = param.val();
-            let grad = value.grad(self.0).unwrap_or_else(|| value.inner().zeros_like());
+            let grad = value
+                .grad(self.0)
+                .unwrap_or_else(|| value.inner().zeros_like());
             Param::initialized(param.id, grad)
         }
     }

@@ -11,7 +11,7 @@ use ndarray::{Axis, Ix3, s};
 
 use super::{electrodes, find};
 use crate::formats::npy::Npz;
-use crate::signal::{FeatureConfig, Standardize, Transform};
+use crate::signal::{FeatureConfig, Transform};
 use crate::windows::RecordingSet;
 use crate::{DatasetInfo, Error, Labels, Recording, Result, files};
 
@@ -19,20 +19,19 @@ const SENSORS: [&str; 8] = ["Oz", "O1", "O2", "PO3", "POz", "PO7", "PO8", "PO4"]
 const CLASSES: [&str; 4] = ["rest", "13 Hz", "21 Hz", "17 Hz"];
 const RATE: f64 = 256.0;
 
-/// Spectra of 10 to 50 Hz (the three frequencies and their second harmonics) in steps of 1 Hz,
-/// from two seconds after the cue, without the slow drift that otherwise dominates.
+/// Frequencies of the lamps and their second harmonics, hertz.
+const FREQUENCIES: [f64; 6] = [13.0, 17.0, 21.0, 26.0, 34.0, 42.0];
+
+/// Power in a band of 1 Hz around each frequency, in frames of 2 s every half second, from one
+/// second after the cue.
 pub(super) fn features() -> FeatureConfig {
     FeatureConfig {
-        transform: Transform::Stft {
-            window_seconds: 1.0,
-            hop_seconds: 0.25,
-            fmin: Some(10.0),
-            fmax: Some(50.0),
-            padded: false,
+        transform: Transform::BandPower {
+            bands: FREQUENCIES.map(|f| [f - 0.5, f + 0.5]).to_vec(),
+            window_seconds: 2.0,
+            hop_seconds: 0.5,
         },
-        highpass_hz: Some(5.0),
-        crop_seconds: Some([2.0, 5.0]),
-        standardize: Standardize::Frequency,
+        crop_seconds: Some([1.0, 5.0]),
         ..Default::default()
     }
 }
