@@ -9,7 +9,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The operating system refused a file.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}; {}", path.display(), io_remedy(source))]
     Io {
         path: PathBuf,
         #[source]
@@ -38,6 +38,17 @@ pub enum Error {
         nearest: Option<String>,
         known: Vec<String>,
     },
+}
+
+fn io_remedy(error: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind::{NotFound, PermissionDenied, StorageFull};
+
+    match error.kind() {
+        NotFound => "check the path",
+        PermissionDenied => "check the permissions, or choose another place",
+        StorageFull => "free some space",
+        _ => "check that the place exists and can be read and written",
+    }
 }
 
 fn suggestion(nearest: &Option<String>) -> String {

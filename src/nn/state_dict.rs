@@ -202,11 +202,14 @@ impl ModuleMapper for Applier<'_> {
             return param;
         }
         let device = param.lazy_device();
-        let data = TensorData::new(found.values.clone(), wanted);
-        let mut tensor = Tensor::<D>::from_data(data, &device);
-        if transposed {
-            tensor = tensor.swap_dims(0, 1);
-        }
+        // Transposed here rather than on the device: a strided view would send matrix products
+        // down another path, with another rounding than the weights that were saved.
+        let values = if transposed {
+            transpose(&found.values, wanted[0], wanted[1])
+        } else {
+            found.values.clone()
+        };
+        let tensor = Tensor::<D>::from_data(TensorData::new(values, own), &device);
         let id = self
             .ids
             .and_then(|ids| ids.get(&name))
@@ -214,4 +217,11 @@ impl ModuleMapper for Applier<'_> {
             .unwrap_or(param.id);
         param.transform_for_load(tensor, id)
     }
+}
+
+/// Row-major (rows, columns) to row-major (columns, rows).
+fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    (0..columns)
+        .flat_map(|j| (0..rows).map(move |i| values[i * columns + j]))
+        .collect()
 }

@@ -112,8 +112,11 @@ impl RunConfig {
         let name = user
             .pointer("/dataset/name")
             .and_then(Value::as_str)
-            .unwrap_or(presets::DEFAULT_DATASET)
-            .to_string();
+            .unwrap_or(presets::DEFAULT_DATASET);
+        // Named sets may be written with underscores, like their folders.
+        let hyphens = name.replace('_', "-");
+        let known = datasets::names().iter().find(|n| **n == hyphens);
+        let name = known.map_or(name, |n| n).to_string();
         let mut value = presets::base();
         merge(&mut value, presets::of(&name));
         merge(&mut value, user);

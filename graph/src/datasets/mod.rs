@@ -176,9 +176,14 @@ fn choose(name: &str, data_dir: Option<&Path>) -> Result<Choice> {
         }
     }
     if name.contains(['/', '\\']) || name.starts_with('.') {
-        return Err(Error::io(
+        return Err(Error::file(
             path,
-            std::io::Error::new(std::io::ErrorKind::NotFound, "no such folder"),
+            "data set",
+            "no such folder",
+            format!(
+                "give a folder with a dataset.toml, or one of {}",
+                NAMES.join(", ")
+            ),
         ));
     }
     Err(Error::unknown("data set", name, NAMES))
