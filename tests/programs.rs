@@ -415,7 +415,7 @@ fn wrong_settings_are_explained() {
     );
     message(&["--metric", "acuracy"], &["acuracy", "accuracy"]);
     message(&["--device", "gpu"], &["gpu", "cuda"]);
-    message(&["--lr", "-1"], &["training.lr", "-1"]);
+    message(&["--lr=-1"], &["training.lr", "-1"]);
     message(&["--set", "model.d_modle=3"], &["[model]", "d_modle"]);
     message(&["--set", "modle.d_model=3"], &["modle"]);
     message(&["--split", "group-subject"], &["subject"]);

@@ -31,6 +31,16 @@ pub fn of(name: &str) -> Value {
             "training": {"epochs": 30, "batch_size": 8, "lr": 0.005, "metric": "loss",
                          "label_smoothing": 0.1, "augment": {"noise": 0.5}},
         }),
+        // Left and right differ in where activity is: without sensors of their own, averaged over
+        // the head, they would look alike. The level of the slow wave at the end counts, so no norm.
+        "finger-movements" => json!({
+            "dataset": {"features": {"kind": "raw", "lowpass_hz": 7.0, "reference": "average",
+                                     "crop_seconds": [0.2, 0.5], "decimate": 5}},
+            "node_features": "slots",
+            "model": {"d_model": 16, "n_layers": 1, "d_state": 8, "rmsnorm": false,
+                      "seq_pool_type": "last"},
+            "training": {"epochs": 25, "batch_size": 16, "lr": 0.005, "metric": "loss"},
+        }),
         _ => json!({}),
     }
 }
