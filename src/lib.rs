@@ -13,6 +13,14 @@
 //!
 //! The data layer is the crate `tgmamba_graph`.
 
+/// Prints a line to standard output; a reader that has gone away is no reason to stop.
+macro_rules! say {
+    ($($argument:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stdout(), $($argument)*);
+    }};
+}
+
 pub mod cli;
 pub mod error;
 pub mod evaluation;

@@ -97,10 +97,10 @@ impl Case {
                         if self.root { own + others } else { others }
                     };
                     let before = h.clone();
-                    for i in 0..nv {
+                    for (i, row) in h.iter_mut().enumerate() {
                         let dt = delta.at(&[ib, i, t, id]);
-                        for m in 0..nn {
-                            h[i][m] = (dt * a.at(&[id, m])).exp()
+                        for (m, state) in row.iter_mut().enumerate() {
+                            *state = (dt * a.at(&[id, m])).exp()
                                 * conv(&before, a_root, a_rel, i, m)
                                 + dt * u.at(&[ib, i, t, id]) * b.at(&[ib, i, t, m]);
                         }

@@ -17,7 +17,12 @@ use crate::run::RunFolder;
 /// report.html into the run's folder. With --weights it reads x (samples, nodes, time, features)
 /// and an optional adjacency (target, source) from --input and writes logits to --output.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, args_override_self = true)]
+#[command(
+    name = "eval",
+    version,
+    max_term_width = 100,
+    args_override_self = true
+)]
 pub struct EvalArgs {
     /// The run to test [default: the newest in --results]
     #[arg(long, value_name = "results/NAME", conflicts_with_all = ["weights", "arch", "input", "output"])]
@@ -69,7 +74,7 @@ fn run(args: &EvalArgs) -> Result<()> {
         let device = device(args.device.as_deref().unwrap_or("cpu"))?;
         let [samples, classes] =
             arrays::run(weights, config, input, output, args.batch_size, &device)?;
-        println!("logits ({samples}, {classes}) -> {}", output.display());
+        say!("logits ({samples}, {classes}) -> {}", output.display());
         return Ok(());
     }
     let folder = match &args.run {
@@ -78,15 +83,15 @@ fn run(args: &EvalArgs) -> Result<()> {
     };
     let config = folder.config()?;
     let device = device(args.device.as_deref().unwrap_or(&config.device))?;
-    println!("run: {}", folder.path().display());
+    say!("run: {}", folder.path().display());
     let evaluation = evaluation::evaluate(&folder, &device)?;
-    println!("{}", evaluation.text());
+    say!("{}", evaluation.text());
     let record = evaluation.record(&folder, &device)?;
     if !record.folds.is_empty() {
-        println!("{}", tables::folds(&record.folds).text());
+        say!("{}", tables::folds(&record.folds).text());
     }
     evaluation::write_report(&folder, &record)?;
     let at = folder.path().display();
-    println!("written: {at}/test.json, {at}/predictions.parquet, {at}/plots/, {at}/report.html");
+    say!("written: {at}/test.json, {at}/predictions.parquet, {at}/plots/, {at}/report.html");
     Ok(())
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::error::{Error, Result};
 use crate::models::{DtRank, SeqPool, VertexPool};
 use crate::nn::{ConvType, StateMixing};
-use crate::run::config::set;
+use crate::run::config::{not_finite, set};
 use crate::training::config::{ClassWeights, OptimizerKind, ScheduleKind};
 
 /// A field of the configuration and the value a flag gives it.
@@ -330,7 +330,12 @@ pub struct ConfigFlags {
 }
 
 fn value<T: serde::Serialize>(flag: &Option<T>) -> Option<Value> {
-    flag.as_ref().and_then(|v| serde_json::to_value(v).ok())
+    let value = flag.as_ref().and_then(|v| serde_json::to_value(v).ok())?;
+    // JSON has no NaN and no infinity; as text they are refused where a number is wanted.
+    Some(match value {
+        Value::Null => json!("not a finite number"),
+        value => value,
+    })
 }
 
 impl ConfigFlags {
@@ -387,7 +392,13 @@ fn parse_setting(setting: &str) -> Result<(String, Value)> {
     }
     let table = toml::from_str::<toml::Table>(&format!("value = {text}"));
     let given = match table {
-        Ok(table) => serde_json::to_value(&table["value"]).map_err(|e| wrong(e.to_string()))?,
+        Ok(table) => {
+            let given = serde_json::to_value(&table["value"]).map_err(|e| wrong(e.to_string()))?;
+            if not_finite(&given, path).is_some() {
+                return Err(wrong(format!("\"{setting}\" is not a finite number")));
+            }
+            given
+        }
         Err(_)
             if text
                 .chars()

@@ -28,7 +28,12 @@ use crate::training::trainer::{self, Ended, Task};
 /// Without arguments it learns the shipped data set basic-motions. Settings come from defaults,
 /// then --config, then flags. The run goes to results/NAME; test it with eval.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, args_override_self = true)]
+#[command(
+    name = "train",
+    version,
+    max_term_width = 100,
+    args_override_self = true
+)]
 pub struct TrainArgs {
     /// Settings from a TOML file with the sections of a run's config.json
     #[arg(long, value_name = "FILE.toml", help_heading = "Run")]
@@ -119,13 +124,15 @@ fn run(args: &TrainArgs) -> Result<()> {
     if args.share.is_some() {
         return Ok(());
     }
-    if !run.folds.iter().any(|f| f.test.is_empty()) {
-        let evaluation = evaluation::evaluate(&run.folder, &device)?;
-        println!("\n{}", evaluation.text());
+    let seconds = started.elapsed().as_secs_f64();
+    if run.folds.iter().any(|f| f.test.is_empty()) {
+        say!("trained in {seconds:.1} s; there is no test part to evaluate");
+        return Ok(());
     }
-    println!(
-        "trained in {:.1} s; see plots and the report with\n  cargo run --release --bin eval -- --run {}",
-        started.elapsed().as_secs_f64(),
+    let evaluation = evaluation::evaluate(&run.folder, &device)?;
+    say!("\n{}", evaluation.text());
+    say!(
+        "trained in {seconds:.1} s; see plots and the report with\n  cargo run --release --bin eval -- --run {}",
         run.folder.path().display()
     );
     Ok(())
@@ -156,13 +163,13 @@ fn start(args: &TrainArgs) -> Result<Run> {
     device(&config.device)?;
     let folds = split::plan(&dataset, &config.split)?;
     let now = jiff::Zoned::now();
-    let name = args.name.clone().unwrap_or_else(|| {
+    let name = {
         let dataset = config.dataset.name.trim_end_matches('/');
         let dataset = dataset.rsplit('/').next().unwrap_or(dataset);
         let model = serde_json::to_value(config.model.conv_type).unwrap_or_default();
         let stamp = now.strftime("%Y%m%d-%H%M%S");
         format!("{stamp}-{dataset}-{}", model.as_str().unwrap_or("tgmamba"))
-    });
+    };
     config.provenance = Some(Provenance {
         version: env!("CARGO_PKG_VERSION").into(),
         command: command_line(),
@@ -176,7 +183,14 @@ fn start(args: &TrainArgs) -> Result<Run> {
         graph: None,
         scaler: None,
     });
-    let folder = RunFolder::create(&args.results, &name)?;
+    // Whatever is wrong with graph, scale or features shows before there is a folder.
+    if let Some(first) = folds.first() {
+        FoldData::new(&dataset, first.clone(), &config)?;
+    }
+    let folder = match &args.name {
+        Some(name) => RunFolder::create(&args.results, name)?,
+        None => RunFolder::create_numbered(&args.results, &name)?,
+    };
     start_log(Some(&folder.path().join("run.log")))?;
     folder.write_config(&config)?;
     Ok(Run {
@@ -223,19 +237,19 @@ fn reopen(path: &Path, args: &TrainArgs) -> Result<Run> {
 
 fn introduce(run: &Run, parts: usize) {
     let (n, v, l, f) = run.dataset.x.dim();
-    println!(
+    say!(
         "{}: {n} windows of {v} sensors × {l} steps × {f} features, {} classes",
         run.config.dataset.name,
         run.dataset.classes.len()
     );
     if parts > 1 {
-        println!(
+        say!(
             "{parts} parts: {} folds × {} seeds",
             run.folds.len(),
             run.config.seeds
         );
     }
-    println!("run folder: {}", run.folder.path().display());
+    say!("run folder: {}", run.folder.path().display());
 }
 
 /// Trains what is left of the parts; false if stopped.
@@ -285,7 +299,7 @@ fn train_parts(
                     value.unwrap_or_default()
                 );
                 log::info!("{line}");
-                println!("{line}");
+                say!("{line}");
             }
         }
     }

@@ -99,9 +99,10 @@ pub fn evaluate(folder: &RunFolder, device: &Device) -> Result<Evaluation> {
 pub fn check_sources(folder: &RunFolder, config: &RunConfig, dataset: &Dataset) -> Result<()> {
     let trained_on = config.provenance.as_ref().map(|p| p.sources.as_slice());
     for source in trained_on.unwrap_or_default() {
+        // The folder may have moved; the name and the content may not have changed.
         let name = source.path.file_name();
-        let now = dataset.sources.iter().find(|s| s.path.file_name() == name);
-        if now.is_none_or(|s| s.sha256 != source.sha256) {
+        let mut now = dataset.sources.iter();
+        if !now.any(|s| s.path.file_name() == name && s.sha256 == source.sha256) {
             return Err(Error::file(
                 folder.path(),
                 source.path.display().to_string(),

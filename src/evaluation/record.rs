@@ -85,7 +85,7 @@ pub fn sections(
     let model_facts = vec![
         fact("blocks", model.n_layers),
         fact(
-            "d_model / d_inner / d_state",
+            "width / inner channels / state",
             format!(
                 "{} / {} / {}",
                 model.d_model,
@@ -108,7 +108,7 @@ pub fn sections(
     ];
     let mut environment = vec![fact("seed", config.seed), fact("device", &config.device)];
     if let Some(p) = &config.provenance {
-        environment.push(fact("tgmamba", &p.version));
+        environment.push(fact("version of tgmamba", &p.version));
         environment.push(fact("started", &p.started));
     }
     [

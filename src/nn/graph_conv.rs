@@ -59,6 +59,10 @@ pub enum StateMixing {
 
 /// A graph convolution of one of the four types.
 #[derive(Module, Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "three per block: their handles are no burden"
+)]
 pub enum GraphConv {
     Root(RootConv),
     Gcn(GcnConv),

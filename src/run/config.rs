@@ -124,11 +124,21 @@ impl RunConfig {
         if let Some(given) = value["dataset"].get_mut("features") {
             let mut features = to_value(&datasets::default_features(&name)?)?;
             merge(&mut features, given.take());
+            fill_frames(&mut features);
             value["dataset"]["features"] = features;
         }
         let dataset_config: DatasetConfig = section(&value, "dataset")?;
         let dataset = datasets::load(&dataset_config)?;
         value["dataset"] = to_value(&dataset_config)?;
+        for (k, class) in dataset.classes.iter().enumerate() {
+            if !dataset.y.contains(&k) {
+                return Err(Error::config(
+                    "classes",
+                    format!("no window is of class \"{class}\""),
+                    "take the class out, or add recordings of it",
+                ));
+            }
+        }
 
         let suited = to_value(&SplitConfig::for_dataset(&dataset))?;
         let mut split = suited;
@@ -193,6 +203,21 @@ fn to_value<T: Serialize>(value: &T) -> Result<Value> {
         .map_err(|e| Error::config("configuration", e.to_string(), "report this as a defect"))
 }
 
+/// Frames of one second, half overlapping, where the kind of features needs frames and none are
+/// given.
+fn fill_frames(features: &mut Value) {
+    let frames: &[(&str, f64)] = match features.get("kind").and_then(Value::as_str) {
+        Some("stft" | "band-power") => &[("window_seconds", 1.0), ("hop_seconds", 0.5)],
+        Some("log-spectrum") => &[("segment_seconds", 1.0)],
+        _ => &[],
+    };
+    for (name, seconds) in frames {
+        if features.get(*name).is_none() {
+            features[*name] = json!(seconds);
+        }
+    }
+}
+
 /// A section of the configuration, with errors that name it.
 fn section<T: for<'a> Deserialize<'a>>(value: &Value, name: &str) -> Result<T> {
     let section = value.get(name).cloned().unwrap_or_else(|| json!({}));
@@ -220,9 +245,10 @@ pub fn merge(base: &mut Value, over: Value) {
     match (base, over) {
         (Value::Object(base), Value::Object(over)) => {
             // Settings of another kind mean nothing to the kind that is asked for.
-            let changes_kind = over
-                .get("kind")
-                .is_some_and(|k| base.get("kind") != Some(k));
+            let changes_kind = match (base.get("kind"), over.get("kind")) {
+                (Some(old), Some(new)) => old != new,
+                _ => false,
+            };
             if changes_kind {
                 base.clear();
             }
@@ -277,7 +303,28 @@ pub fn read_toml(path: &Path) -> Result<Value> {
             "repair the file",
         )
     })?;
-    to_value(&table)
+    let value = to_value(&table)?;
+    match not_finite(&value, "") {
+        Some(field) => Err(Error::file(
+            path,
+            field,
+            "is not a finite number",
+            "give a number, or leave the field out",
+        )),
+        None => Ok(value),
+    }
+}
+
+/// The path of a number that is NaN or infinite, which JSON writes as null.
+pub fn not_finite(value: &Value, path: &str) -> Option<String> {
+    match value {
+        Value::Null => Some(path.trim_start_matches('.').to_string()),
+        Value::Object(fields) => fields
+            .iter()
+            .find_map(|(name, v)| not_finite(v, &format!("{path}.{name}"))),
+        Value::Array(items) => items.iter().find_map(|v| not_finite(v, path)),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -304,6 +351,28 @@ mod tests {
         assert_eq!(base["graph"]["k"], 3);
         merge(&mut base, json!({"graph": {"kind": "complete"}}));
         assert_eq!(base, json!({"graph": {"kind": "complete"}}));
+    }
+
+    #[test]
+    fn a_kind_joins_the_settings_that_wait_for_it() {
+        let mut base = json!({"graph": {"threshold": 0.9}});
+        merge(&mut base, json!({"graph": {"kind": "correlation"}}));
+        assert_eq!(
+            base,
+            json!({"graph": {"threshold": 0.9, "kind": "correlation"}})
+        );
+    }
+
+    #[test]
+    fn numbers_must_be_finite() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.toml");
+        std::fs::write(&path, "[training]\nlr = nan\n").unwrap();
+        let message = read_toml(&path).unwrap_err().to_string();
+        assert!(
+            message.contains("c.toml") && message.contains("training.lr"),
+            "{message}"
+        );
     }
 
     #[test]

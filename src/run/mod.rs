@@ -54,6 +54,21 @@ impl RunFolder {
         }
     }
 
+    /// Makes a new folder, `name`, or `name-2`, `name-3`, ... if that exists.
+    ///
+    /// # Errors
+    /// A place that cannot be written.
+    pub fn create_numbered(results: &Path, name: &str) -> Result<Self> {
+        let free = (1..)
+            .map(|k| match k {
+                1 => name.to_string(),
+                k => format!("{name}-{k}"),
+            })
+            .find(|name| !results.join(name).exists())
+            .unwrap_or_default();
+        Self::create(results, &free)
+    }
+
     /// A folder that holds a run.
     ///
     /// # Errors
@@ -78,12 +93,15 @@ impl RunFolder {
     /// # Errors
     /// A folder without runs.
     pub fn newest(results: &Path) -> Result<Self> {
-        let entries = std::fs::read_dir(results).map_err(|e| Error::io(results, e))?;
+        let entries = std::fs::read_dir(results).into_iter().flatten();
         entries
             .flatten()
             .map(|e| e.path())
             .filter_map(|path| {
-                let changed = std::fs::metadata(path.join("config.json")).ok()?;
+                let started = path.join("checkpoints").exists() || path.join("parts").exists();
+                let changed = std::fs::metadata(path.join("config.json"))
+                    .ok()
+                    .filter(|_| started)?;
                 Some((changed.modified().ok()?, path))
             })
             .max()

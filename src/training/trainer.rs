@@ -150,8 +150,9 @@ impl<'a> Trainer<'a> {
                 return Ok(self.interrupted());
             }
             self.progress.finished = self.progress.epoch == epochs || self.out_of_patience();
-            self.save()?;
+            // The table first: a checkpoint that says finished is never written again.
             history::write(&metrics_table(self.task.folder), &self.progress.history)?;
+            self.save()?;
             if self.task.stop.load(Ordering::Relaxed) && !self.progress.finished {
                 return Ok(self.interrupted());
             }
@@ -197,12 +198,16 @@ impl<'a> Trainer<'a> {
             // The batches that share a step weigh as one batch of all their windows.
             let group_start = index - index % training.accumulate;
             let group = (batches - group_start).min(training.accumulate);
+            let windows = ((group_start + group) * training.batch_size)
+                .min(self.loader.samples_per_epoch())
+                - group_start * training.batch_size;
             self.autodiff.seed(random::stream(
                 self.task.seed,
                 "dropout",
                 (self.progress.epoch * batches + index) as u64,
             ));
             let target = batch.target.clone();
+            let count = target.len();
             let x = data::features(batch, &self.autodiff);
             let logits = self.model.forward(x, self.adjacency.clone()).logits;
             let loss = loss::classification_loss(
@@ -215,10 +220,13 @@ impl<'a> Trainer<'a> {
             if !value.is_finite() {
                 return Err(self.diverged(value));
             }
-            let scaled = if group > 1 { loss / group as f64 } else { loss };
+            let scaled = if group > 1 {
+                loss * (count as f64 / windows as f64)
+            } else {
+                loss
+            };
             let grads = GradientsParams::from_grads(scaled.backward(), &self.model);
             accumulator.accumulate(&self.model, grads);
-            let count = target.len();
             self.progress.loss_sum += value * count as f64;
             self.progress.loss_count += count;
             self.progress.batch += 1;
@@ -328,9 +336,17 @@ impl<'a> Trainer<'a> {
             task.label, record.epoch, task.training.epochs, record.train_loss
         );
         if let (Some(loss), Some(value)) = (record.val_loss, value) {
+            // A loss alone says little to a person.
+            let (name, value) = match task.training.metric {
+                Metric::Loss => (
+                    Metric::Accuracy,
+                    record.metrics.get(Metric::Accuracy.name()).copied(),
+                ),
+                metric => (metric, Some(value)),
+            };
             line += &format!(
-                "  val loss {loss:.4}  val {} {value:.4}{}",
-                task.training.metric,
+                "  val loss {loss:.4}  val {name} {:.4}{}",
+                value.unwrap_or(f64::NAN),
                 if improved { " *" } else { "  " }
             );
         }
@@ -341,7 +357,7 @@ impl<'a> Trainer<'a> {
         log::info!(target: "epoch", "{line}");
         bar.finish_and_clear();
         if task.verbose {
-            println!("{line}");
+            say!("{line}");
         }
     }
 
