@@ -8,13 +8,13 @@ set -e
 # the machine's own Debian mirror
 MIRROR=$(cat /etc/apt/sources.list.d/*.sources /etc/apt/sources.list 2>/dev/null | awk '/^URIs:/{print $2; exit} /^deb /{for(i=2;i<=NF;i++) if ($i ~ /^http/) {print $i; exit}}')
 W=${1:-$(mktemp -d)}; PFX=$HOME/.local/share/tracel/tracel-llvm-23.1.0-4
-mkdir -p $W/apt/lists/partial $W/apt/cache/archives/partial $W/debs $W/root $PFX/bin $PFX/lib $PFX/include
+mkdir -p $W/apt/lists/partial $W/apt/cache/archives/partial $W/debs $W/tree $PFX/bin $PFX/lib $PFX/include
 echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $MIRROR sid main" > $W/apt/sources.list
 printf 'Dir::Etc::sourcelist "%s/apt/sources.list";\nDir::Etc::sourceparts "/dev/null";\nDir::State::Lists "%s/apt/lists";\nDir::Cache "%s/apt/cache";\n' $W $W $W > $W/apt/apt.conf
 export APT_CONFIG=$W/apt/apt.conf
 apt-get update -q
-(cd $W/debs && apt-get download llvm-23-dev llvm-23 libllvm23 libstdc++-16-dev libgcc-16-dev libstdc++6 libgcc-s1 libc6 libzstd-dev zlib1g-dev && for f in *.deb; do dpkg -x $f $W/root; done)
-cd $W/root; ln -sfn llvm-23/lib usr/lib/lib
+(cd $W/debs && apt-get download llvm-23-dev llvm-23 libllvm23 libstdc++-16-dev libgcc-16-dev libstdc++6 libgcc-s1 libc6 libzstd-dev zlib1g-dev && for f in *.deb; do dpkg -x $f $W/tree; done)
+cd $W/tree; ln -sfn llvm-23/lib usr/lib/lib
 P=$PWD/usr/lib/x86_64-linux-gnu:$PWD/usr/lib/llvm-23/lib:/usr/lib/x86_64-linux-gnu
 LIBS=$(usr/lib64/ld-linux-x86-64.so.2 --library-path $P usr/lib/llvm-23/bin/llvm-config --link-static --libs core native nvptx orcjit executionengine mcjit passes linker bitreader bitwriter ipo target analysis irreader)
 cp -rL usr/lib/llvm-23/include/llvm usr/lib/llvm-23/include/llvm-c $PFX/include/
@@ -47,9 +47,9 @@ long long __isoc23_strtoll(const char*a,char**b,int c){return strtoll(a,b,c);}
 unsigned long long __isoc23_strtoull(const char*a,char**b,int c){return strtoull(a,b,c);}
 X
 gcc -O2 -fPIC -c $W/compat.c -o $W/compat.o && ar rcs $PFX/lib/libcompat23.a $W/compat.o
-cp $W/root/usr/lib/gcc/x86_64-linux-gnu/16/libstdc++.a $PFX/lib/libstdcxx16.a
-cp $W/root/usr/lib/x86_64-linux-gnu/libz.a $PFX/lib/libz_sid.a
-cp $W/root/usr/lib/x86_64-linux-gnu/libzstd.a $PFX/lib/libzstd_sid.a
+cp $W/tree/usr/lib/gcc/x86_64-linux-gnu/16/libstdc++.a $PFX/lib/libstdcxx16.a
+cp $W/tree/usr/lib/x86_64-linux-gnu/libz.a $PFX/lib/libz_sid.a
+cp $W/tree/usr/lib/x86_64-linux-gnu/libzstd.a $PFX/lib/libzstd_sid.a
 echo "INPUT($PFX/lib/libstdcxx16.a $PFX/lib/libcompat23.a)" > $PFX/lib/libstdc++.so
 echo "INPUT($PFX/lib/libz_sid.a)" > $PFX/lib/libz.so
 echo "INPUT($PFX/lib/libzstd_sid.a)" > $PFX/lib/libzstd.so
