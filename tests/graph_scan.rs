@@ -120,7 +120,7 @@ impl Case {
 
     fn run(&self, tensors: &Tensors) -> Tensor<4> {
         let (input, mixing) = tensors.clone().split(self.root);
-        graph_scan(input, Some(mixing)).y
+        graph_scan(input, mixing).y
     }
 }
 
@@ -272,6 +272,77 @@ fn gradients_equal_finite_differences() {
             assert!(error < 1e-6, "seed {seed}, input {input}: {error:e}");
         }
     }
+}
+
+/// Two halves, the second from the state of the first, are the whole: outputs and gradients.
+#[test]
+fn pieces_are_the_whole() {
+    let (seed, mut rng) = generator();
+    let device = Device::flex().autodiff();
+    for (dims, p) in [([2, 3, 70, 5, 4], [1, 1]), ([1, 5, 40, 3, 3], [1, 40])] {
+        let case = Case::random(&mut rng, dims, p, true);
+        let [_, v, l, d, n] = dims;
+        let cut = 33;
+        let weight = Array::random(&mut rng, &[dims[0], v, d, n], -1.0, 1.0);
+        let weight = weight.tensor::<4>(&device, DType::F64);
+        let run = |pieces: &[(usize, usize)]| {
+            let tensors = Tensors::new(&case, &device, DType::F64).require_grad();
+            let (input, mixing) = tensors.clone().split(true);
+            let mut state = input.initial_state.clone();
+            let mut outputs = Vec::new();
+            for &(start, length) in pieces {
+                let piece = |x: &Tensor<4>| x.clone().narrow(2, start, length);
+                let out = graph_scan(
+                    ScanInput {
+                        u: piece(&input.u),
+                        delta: piece(&input.delta),
+                        b: piece(&input.b),
+                        c: piece(&input.c),
+                        initial_state: state,
+                        ..input.clone()
+                    },
+                    GraphMixing {
+                        p: match p[1] {
+                            1 => mixing.p.clone(),
+                            _ => mixing.p.clone().narrow(1, start, length),
+                        },
+                        ..mixing.clone()
+                    },
+                );
+                outputs.push(out.y);
+                state = Some(out.state);
+            }
+            let y = Tensor::cat(outputs, 2);
+            let state = state.unwrap();
+            let grads = ((state.clone() * weight.clone()).sum() + y.clone().sum()).backward();
+            let mut results = vec![values(y), values(state)];
+            let four = tensors.four.iter().map(|t| t.grad(&grads).unwrap());
+            results.extend(four.map(values));
+            let two = tensors.two.iter().map(|t| t.grad(&grads).unwrap());
+            results.extend(two.map(|g| values(g.unsqueeze())));
+            results
+        };
+        let whole = run(&[(0, l)]);
+        let pieces = run(&[(0, cut), (cut, l - cut)]);
+        for (i, (pieces, whole)) in pieces.iter().zip(&whole).enumerate() {
+            let error = relative_error(pieces, whole);
+            assert!(
+                error < 1e-10,
+                "seed {seed}, {dims:?}, result {i}: {error:e}"
+            );
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "graph_scan: c is [1, 2, 3, 5], expected [1, 2, 3, 4]")]
+fn names_the_operand_that_does_not_fit() {
+    let (_, mut rng) = generator();
+    let device = Device::flex();
+    let case = Case::random(&mut rng, [1, 2, 3, 2, 4], [1, 1], true);
+    let (input, mixing) = Tensors::new(&case, &device, DType::F32).split(true);
+    let c = Tensor::zeros([1, 2, 3, 5], &device);
+    graph_scan(ScanInput { c, ..input }, mixing);
 }
 
 /// The bounded recurrence stays finite for any length, the state within what is fed into it.

@@ -24,7 +24,9 @@ use super::gatv2::GatV2Conv;
 use super::graph_conv::{ConvType, GraphConv, GraphConvInit, StateMixing, propagation_matrix};
 use super::norm::GatedRmsNorm;
 use crate::ops::graph_scan::reference::{matrix_steps, scan_with};
-use crate::ops::{GraphMixing, ScanInput, ScanOutput, graph_scan};
+use crate::ops::{
+    GraphMixing, ScanInput, ScanOutput, SelectiveScanInput, graph_scan, selective_scan,
+};
 
 /// Sizes and choices of a block.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -223,7 +225,7 @@ impl TgMamba {
 
     fn scan(&self, input: ScanInput, p: Tensor<4>) -> ScanOutput {
         let (Some(gconv_a), Some(gconv_c)) = (&self.gconv_a, &self.gconv_c) else {
-            return graph_scan(input, None);
+            return vertexwise(input);
         };
         let bounded = self.config.state_mixing == StateMixing::Bounded;
         match (gconv_a.linear_form(), gconv_c.linear_form()) {
@@ -236,11 +238,35 @@ impl TgMamba {
                     c_root: c.root,
                     c_rel: c.rel,
                 };
-                graph_scan(input, Some(mixing))
+                graph_scan(input, mixing)
             }
             (Err(a), Err(c)) => attention_scan(input, a, c, p, bounded),
             _ => unreachable!("gconv_A and gconv_C are of one type"),
         }
+    }
+}
+
+/// The scan without a graph: every vertex is a sequence of its own.
+fn vertexwise(input: ScanInput) -> ScanOutput {
+    let [b, v, l, d] = input.u.dims();
+    let n = input.a.dims()[1];
+    let out = selective_scan(SelectiveScanInput {
+        u: input.u.reshape([b * v, l, d]),
+        delta: input.delta.reshape([b * v, l, d]),
+        a: input.a,
+        b: input.b.reshape([b * v, l, n]),
+        c: input.c.reshape([b * v, l, n]),
+        d: input.d,
+        z: None,
+        delta_bias: None,
+        delta_softplus: false,
+        initial_state: input
+            .initial_state
+            .map(|state| state.reshape([b * v, d, n])),
+    });
+    ScanOutput {
+        y: out.y.reshape([b, v, l, d]),
+        state: out.state.reshape([b, v, d, n]),
     }
 }
 

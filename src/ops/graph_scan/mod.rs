@@ -16,9 +16,21 @@
 //!
 //! Source: selective scan of Gu & Dao, "Mamba" (arXiv:2312.00752), §3.2; graph mixing of TGMamba.
 
+mod autodiff;
+mod backend;
+#[cfg(feature = "flex")]
+mod cpu;
+#[cfg(feature = "cube")]
+mod cube;
+#[cfg(feature = "flex")]
+mod flex;
 pub mod reference;
 
-use burn::tensor::Tensor;
+use burn::backend::Dispatch;
+use burn::tensor::{DType, Device, Tensor};
+
+use super::matmul::matmul;
+use backend::{GraphScanBackend, Operands, ScanSpec};
 
 /// Signals and parameters of a selective scan.
 #[derive(Debug, Clone)]
@@ -63,12 +75,187 @@ pub struct ScanOutput {
     pub state: Tensor<4>,
 }
 
-/// Runs the graph selective scan; without `mixing` it is the plain selective scan.
+/// Runs the graph selective scan.
 ///
-/// Differentiable in every tensor of `input` and `mixing`. Runs on every device.
+/// Differentiable in every tensor of `input` and `mixing`, the final state too. u, Δ, B, C and y
+/// may be stored in bf16 or f16; the state and all sums are f32 (f64 on the CPU where the operands
+/// are). For the backward pass the state is kept every ~√l steps and recomputed in between.
 ///
 /// # Panics
-/// If the shapes do not fit together as documented on the fields, or `l` is zero.
-pub fn graph_scan(input: ScanInput, mixing: Option<GraphMixing>) -> ScanOutput {
-    reference::graph_scan(input, mixing)
+/// If the shapes do not fit together as documented on the fields, or a size is zero.
+pub fn graph_scan(input: ScanInput, mixing: GraphMixing) -> ScanOutput {
+    check(&input, &mixing);
+    let device = input.u.device();
+    if !has_kernel(&device, input.u.dtype()) {
+        return reference::graph_scan(input, mixing);
+    }
+    let n = input.a.dims()[1];
+    // The GPU kernels read the state in vectors of four.
+    let padded = match is_cpu(&device) {
+        true => n,
+        false => n.next_multiple_of(4),
+    };
+    let (input, mixing) = pad_state(input, mixing, padded);
+    let ScanInput {
+        u,
+        delta,
+        a,
+        b,
+        c,
+        d,
+        initial_state,
+    } = input;
+    let [batch, v, l, _] = u.dims();
+    let fold = |w: Tensor<2>| {
+        let rows = c.clone().reshape([batch * v * l, padded]);
+        let w = w.cast(rows.dtype());
+        matmul(rows, w.transpose()).reshape([batch, v, l, padded])
+    };
+    let c2 = fold(mixing.c_rel);
+    let c1 = mixing.c_root.map(fold);
+    let spec = ScanSpec {
+        c1: c1.is_some(),
+        skip: d.is_some(),
+        a_root: mixing.a_root.is_some(),
+        state: initial_state.is_some(),
+        every: checkpoint_distance(l),
+    };
+    // An absent operand is stood for by one that is there.
+    let operands = Operands::<Dispatch> {
+        u: u.into_dispatch(),
+        delta: delta.into_dispatch(),
+        c1: c1.unwrap_or_else(|| c2.clone()).into_dispatch(),
+        b: b.into_dispatch(),
+        c2: c2.into_dispatch(),
+        skip: d
+            .unwrap_or_else(|| a.clone().slice([0..1, 0..1]).reshape([1]))
+            .into_dispatch(),
+        p: mixing.p.into_dispatch(),
+        a_root: mixing
+            .a_root
+            .unwrap_or_else(|| mixing.a_rel.clone())
+            .into_dispatch(),
+        a_rel: mixing.a_rel.into_dispatch(),
+        state: match initial_state {
+            Some(state) => state.into_dispatch(),
+            None => a.clone().into_dispatch(),
+        },
+        a: a.into_dispatch(),
+    };
+    let out = Dispatch::graph_scan(operands, spec, false);
+    let state: Tensor<4> = Tensor::from_dispatch(out.state);
+    ScanOutput {
+        y: Tensor::from_dispatch(out.y),
+        state: match padded == n {
+            true => state,
+            false => state.narrow(3, 0, n),
+        },
+    }
+}
+
+/// Steps between two checkpoints: ~√l keeps the memory of states at O(√l). Short scans keep every
+/// state, which is no more memory than the chunk of a long one.
+fn checkpoint_distance(l: usize) -> usize {
+    const KEEP_ALL: usize = 32;
+    match l <= KEEP_ALL {
+        true => 1,
+        false => (l as f64).sqrt().ceil() as usize,
+    }
+}
+
+fn is_cpu(device: &Device) -> bool {
+    #[cfg(feature = "flex")]
+    if matches!(device.as_dispatch(), burn::backend::DispatchDevice::Flex(_)) {
+        return true;
+    }
+    let _ = device;
+    false
+}
+
+/// Whether this device has a kernel for operands stored like this.
+fn has_kernel(device: &Device, dtype: DType) -> bool {
+    match is_cpu(device) {
+        true => matches!(dtype, DType::F32 | DType::F64 | DType::F16 | DType::BF16),
+        false => cfg!(feature = "cube") && matches!(dtype, DType::F32 | DType::F16 | DType::BF16),
+    }
+}
+
+/// Zeros up to a state of `to`: they stay zero and leave no trace.
+fn pad_state(input: ScanInput, mixing: GraphMixing, to: usize) -> (ScanInput, GraphMixing) {
+    let n = input.a.dims()[1];
+    if n == to {
+        return (input, mixing);
+    }
+    fn grow<const D: usize>(x: Tensor<D>, axis: usize, to: usize) -> Tensor<D> {
+        let mut shape = x.dims();
+        shape[axis] = to - shape[axis];
+        let zeros = Tensor::<D>::zeros(shape, (&x.device(), x.dtype()));
+        Tensor::cat(vec![x, zeros], axis)
+    }
+    let square = |w: Tensor<2>| grow(grow(w, 0, to), 1, to);
+    (
+        ScanInput {
+            a: grow(input.a, 1, to),
+            b: grow(input.b, 3, to),
+            c: grow(input.c, 3, to),
+            initial_state: input.initial_state.map(|state| grow(state, 3, to)),
+            ..input
+        },
+        GraphMixing {
+            p: mixing.p,
+            a_root: mixing.a_root.map(square),
+            a_rel: square(mixing.a_rel),
+            c_root: mixing.c_root.map(square),
+            c_rel: square(mixing.c_rel),
+        },
+    )
+}
+
+/// # Panics
+/// With the operand, its shape and the expected one.
+fn check(input: &ScanInput, mixing: &GraphMixing) {
+    let [b, v, l, d] = input.u.dims();
+    let n = input.a.dims()[1];
+    for (size, letter) in [(b, "b"), (v, "v"), (l, "l"), (d, "d"), (n, "n")] {
+        assert!(
+            size > 0,
+            "graph_scan: {letter} is 0, u is {:?}",
+            [b, v, l, d]
+        );
+    }
+    let expect = |name: &str, shape: &[usize], expected: &[usize]| {
+        assert!(
+            shape == expected,
+            "graph_scan: {name} is {shape:?}, expected {expected:?} with u (b, v, l, d) = {:?} \
+             and n = {n}",
+            [b, v, l, d]
+        );
+    };
+    expect("delta", &input.delta.dims(), &[b, v, l, d]);
+    expect("a", &input.a.dims(), &[d, n]);
+    expect("b", &input.b.dims(), &[b, v, l, n]);
+    expect("c", &input.c.dims(), &[b, v, l, n]);
+    if let Some(skip) = &input.d {
+        expect("d", &skip.dims(), &[d]);
+    }
+    if let Some(state) = &input.initial_state {
+        expect("initial_state", &state.dims(), &[b, v, d, n]);
+    }
+    let [p_b, p_l, _, _] = mixing.p.dims();
+    let broadcast = |size: usize, full: usize| if size == 1 { 1 } else { full };
+    expect(
+        "p",
+        &mixing.p.dims(),
+        &[broadcast(p_b, b), broadcast(p_l, l), v, v],
+    );
+    for (name, w) in [
+        ("a_root", mixing.a_root.as_ref()),
+        ("a_rel", Some(&mixing.a_rel)),
+        ("c_root", mixing.c_root.as_ref()),
+        ("c_rel", Some(&mixing.c_rel)),
+    ] {
+        if let Some(w) = w {
+            expect(name, &w.dims(), &[n, n]);
+        }
+    }
 }

@@ -37,14 +37,7 @@ pub fn matrix_steps(p: Tensor<4>) -> Vec<Tensor<3>> {
 }
 
 /// The scan with linear graph convolutions, folded as described in the module above.
-pub fn graph_scan(input: ScanInput, mixing: Option<GraphMixing>) -> ScanOutput {
-    let Some(mixing) = mixing else {
-        return scan_with(
-            input,
-            |_, h| h,
-            |_, h, c| (h * c.unsqueeze_dim::<4>(2)).sum_dim(3).squeeze_dim(3),
-        );
-    };
+pub fn graph_scan(input: ScanInput, mixing: GraphMixing) -> ScanOutput {
     let [b, v, l, d] = input.u.dims();
     let n = input.a.dims()[1];
     let fold = |w: Tensor<2>| {

@@ -1,0 +1,157 @@
+//! Checks and times the kernels of a device.
+//!
+//! `kernels check` compares every kernel with the recurrence in f64; `kernels bench` prints time,
+//! bytes, operations and the ratio to the version in plain tensor operations.
+
+mod bench;
+mod check;
+mod problem;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use burn::tensor::{DType, Device};
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(about = "Check and time the kernels of a device", version)]
+struct Flags {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Compare every kernel with the recurrence in f64.
+    Check {
+        /// Where to run: cpu, cuda, cuda:1, wgpu.
+        #[arg(long, default_value = "cpu")]
+        device: String,
+        /// Small shapes only.
+        #[arg(long)]
+        quick: bool,
+        /// Of the random inputs; a new one each time if absent.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+    /// Time the kernels.
+    Bench {
+        /// Where to run: cpu, cuda, cuda:1, wgpu.
+        #[arg(long, default_value = "cpu")]
+        device: String,
+        /// Only cases whose name contains this.
+        #[arg(long)]
+        case: Option<String>,
+        /// Samples of a case are divided by this (0: 1 on a GPU, 16 on the CPU).
+        #[arg(long, default_value_t = 0)]
+        shrink: usize,
+        /// Storage of u, Δ, B and C: f32 or bf16 [default: both]
+        #[arg(long)]
+        dtype: Option<String>,
+        /// Do not time the version in plain tensor operations.
+        #[arg(long)]
+        no_reference: bool,
+    },
+}
+
+fn device(name: &str) -> Result<Device, String> {
+    match name.split_once(':').unwrap_or((name, "0")) {
+        #[cfg(feature = "flex")]
+        ("cpu", _) => Ok(Device::flex()),
+        #[cfg(feature = "cuda")]
+        ("cuda", index) => match index.parse::<usize>() {
+            Ok(index) => Ok(Device::cuda(index)),
+            Err(_) => Err(format!("{name:?}: cuda:INDEX wants a number")),
+        },
+        #[cfg(feature = "wgpu")]
+        ("wgpu", _) => Ok(Device::wgpu(Default::default())),
+        _ => Err(format!(
+            "device {name:?} is not compiled in (features flex, cuda, wgpu)"
+        )),
+    }
+}
+
+fn main() -> ExitCode {
+    let result = match Flags::parse().command {
+        Command::Check {
+            device: name,
+            quick,
+            seed,
+        } => device(&name).and_then(|device| run_check(&device, quick, seed)),
+        Command::Bench {
+            device: name,
+            case,
+            shrink,
+            dtype,
+            no_reference,
+        } => device(&name).map(|device| {
+            let shrink = match (shrink, name.as_str()) {
+                (0, "cpu") => 16,
+                (0, _) => 1,
+                (shrink, _) => shrink,
+            };
+            bench::run(
+                &device,
+                case.as_deref(),
+                dtype.as_deref(),
+                shrink,
+                !no_reference,
+            );
+        }),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_check(device: &Device, quick: bool, seed: Option<u64>) -> Result<(), String> {
+    let seed = seed.unwrap_or_else(rand::random);
+    println!("seed {seed}");
+    let mut failed = 0;
+    for dtype in [DType::F32, DType::BF16] {
+        if !device.supports_dtype(dtype) {
+            println!("{dtype:?}: not supported by this device");
+            continue;
+        }
+        let mut worst = [0.0f64; 2];
+        for (i, case) in check::cases(quick).into_iter().enumerate() {
+            let start = Instant::now();
+            let outcome = check::check(case, device, dtype, seed.wrapping_add(i as u64));
+            let seconds = start.elapsed().as_secs_f64();
+            let label = format!(
+                "{dtype:?} b{} v{} l{} d{} n{} P{}{}{}{}",
+                case.b,
+                case.v,
+                case.l,
+                case.d,
+                case.n,
+                if case.p_batch { "/sample" } else { "" },
+                if case.p_steps { "/step" } else { "" },
+                if case.root { "" } else { " no root" },
+                if case.state { " state" } else { "" },
+            );
+            match outcome {
+                Ok([forward, gradient]) => {
+                    worst = [worst[0].max(forward), worst[1].max(gradient)];
+                    println!("ok   {label}: {forward:.1e} {gradient:.1e} ({seconds:.1} s)");
+                }
+                Err(message) => {
+                    failed += 1;
+                    println!("FAIL {label}: {message}");
+                }
+            }
+        }
+        println!(
+            "{dtype:?}: worst relative error forward {:.1e}, gradients {:.1e}",
+            worst[0], worst[1]
+        );
+    }
+    match failed {
+        0 => Ok(()),
+        failed => Err(format!("{failed} cases failed")),
+    }
+}

@@ -1,0 +1,323 @@
+//! GPU kernels of the graph scan, for every CubeCL runtime.
+//!
+//! Up to some 64 vertices the whole scan is one launch: a cube keeps the state of one sample and a
+//! few channels in shared memory and runs over time. What does not fit there runs step by step
+//! (see [`large`]).
+
+mod backward;
+mod forward;
+mod large;
+mod plan;
+mod rows;
+mod sums;
+mod tile;
+
+use burn::backend::{TensorMetadata, cubecl::dtype_to_storage_type, tensor::FloatTensor};
+use burn::tensor::{DType, Shape};
+use burn_cubecl::{CubeBackend, kernel::into_contiguous, tensor::CubeTensor};
+use cubecl::prelude::*;
+
+use super::backend::{GraphScanBackend, Operands, Saved, ScanGradients, ScanSpec, Scanned};
+use plan::Sizes;
+use sums::add_parts;
+use tile::{Plan, pack_p};
+
+type T = FloatTensor<CubeBackend>;
+
+/// Units of the cubes of element-wise kernels.
+const ELEMENTWISE: u32 = 128;
+
+/// A contiguous tensor with undefined values.
+fn empty(like: &CubeTensor, shape: impl Into<Shape>, dtype: DType) -> CubeTensor {
+    let shape = shape.into();
+    let buffer = like.client.empty(shape.num_elements() * dtype.size());
+    CubeTensor::new_contiguous(
+        like.client.clone(),
+        like.device.clone(),
+        shape,
+        buffer,
+        dtype,
+    )
+}
+
+/// One element, for a gradient nobody reads and for an argument a kernel does not use.
+fn nothing(like: &CubeTensor) -> CubeTensor {
+    // Kernels see vectors of four.
+    let buffer = like.client.empty(4 * DType::F32.size());
+    CubeTensor::new_contiguous(
+        like.client.clone(),
+        like.device.clone(),
+        Shape::new([1]),
+        buffer,
+        DType::F32,
+    )
+}
+
+/// Enough cubes of [`ELEMENTWISE`] units for `count` units.
+fn elementwise(count: usize) -> CubeCount {
+    let cubes = count.div_ceil(ELEMENTWISE as usize) as u32;
+    // One axis holds up to 65,535 cubes on every runtime.
+    let x = cubes.min(32_768);
+    CubeCount::Static(x, cubes.div_ceil(x.max(1)), 1)
+}
+
+fn contiguous(x: Operands<CubeBackend>) -> Operands<CubeBackend> {
+    Operands {
+        u: into_contiguous(x.u),
+        delta: into_contiguous(x.delta),
+        a: into_contiguous(x.a),
+        b: into_contiguous(x.b),
+        c1: into_contiguous(x.c1),
+        c2: into_contiguous(x.c2),
+        skip: into_contiguous(x.skip),
+        p: into_contiguous(x.p),
+        a_root: into_contiguous(x.a_root),
+        a_rel: into_contiguous(x.a_rel),
+        state: into_contiguous(x.state),
+    }
+}
+
+/// P packed for a plan and, if `both`, its transpose.
+fn packed(p: &CubeTensor, plan: &Plan, both: bool) -> (CubeTensor, CubeTensor) {
+    let [b, l, v, _] = p.shape().dims();
+    let count = b * l;
+    let vectors = count * plan.p_size();
+    let pt = empty(p, [vectors, 4], DType::F32);
+    let pn = match both {
+        true => empty(p, [vectors, 4], DType::F32),
+        false => nothing(p),
+    };
+    // SAFETY: one unit per vector of the outputs, bounded inside.
+    unsafe {
+        pack_p::launch_unchecked(
+            &p.client,
+            elementwise(vectors),
+            CubeDim::new_1d(ELEMENTWISE),
+            p.clone().into_buffer_arg(),
+            pt.clone().into_buffer_arg(),
+            pn.clone().into_buffer_arg(),
+            count,
+            v,
+            plan.tv,
+            both,
+        );
+    }
+    (pt, pn)
+}
+
+/// Σ over the middle axis of (outer, count, inner), always in the same order.
+fn summed(parts: CubeTensor, [outer, count, inner]: [usize; 3], shape: Shape, to: DType) -> T {
+    // Long sums in two stages, so that enough units work on them.
+    const RUN: usize = 32;
+    let stage = |parts: CubeTensor, [outer, count, inner]: [usize; 3], shape: Shape, to: DType| {
+        let out = empty(&parts, shape, to);
+        let client = parts.client.clone();
+        // SAFETY: one unit per element of the output, bounded inside.
+        unsafe {
+            add_parts::launch_unchecked(
+                &client,
+                elementwise(outer * inner),
+                CubeDim::new_1d(ELEMENTWISE),
+                parts.into_buffer_arg(),
+                out.clone().into_buffer_arg(),
+                count,
+                inner,
+                outer,
+                dtype_to_storage_type(to),
+            );
+        }
+        out
+    };
+    if count > 2 * RUN && count.is_multiple_of(RUN) && outer == 1 {
+        let runs = count / RUN;
+        let half = stage(
+            parts,
+            [runs, RUN, inner],
+            Shape::new([runs, inner]),
+            DType::F32,
+        );
+        return summed(half, [1, runs, inner], shape, to);
+    }
+    stage(parts, [outer, count, inner], shape, to)
+}
+
+impl GraphScanBackend for CubeBackend {
+    fn graph_scan(x: Operands<Self>, spec: ScanSpec, keep: bool) -> Scanned<Self> {
+        let x = contiguous(x);
+        let sizes = Sizes::of(&x);
+        let Sizes { b, v, l, d, n, .. } = sizes;
+        let every = if keep { spec.every } else { 0 };
+        let Some(plan) = Plan::forward(&sizes, &spec, every, &x.u.client) else {
+            return large::forward(&x, spec, keep);
+        };
+        let dtype = x.u.dtype;
+        let y = empty(&x.u, [b, v, l, d], dtype);
+        let last = empty(&x.u, [b, v, d, n], DType::F32);
+        let checkpoints = match keep {
+            true => empty(&x.u, [l.div_ceil(every), b, v, d, n], DType::F32),
+            false => nothing(&x.u),
+        };
+        let (pt, _) = packed(&x.p, &plan, false);
+        let client = x.u.client.clone();
+        // SAFETY: all indices are within the shapes above; the kernel guards the remainders.
+        unsafe {
+            forward::fused_forward::launch_unchecked(
+                &client,
+                CubeCount::Static(d.div_ceil(plan.dg) as u32, b as u32, 1),
+                CubeDim::new_1d(plan.units as u32),
+                x.u.into_buffer_arg(),
+                x.delta.into_buffer_arg(),
+                x.a.into_buffer_arg(),
+                x.b.into_buffer_arg(),
+                x.c1.into_buffer_arg(),
+                x.c2.into_buffer_arg(),
+                x.skip.into_buffer_arg(),
+                pt.into_buffer_arg(),
+                x.a_root.into_buffer_arg(),
+                x.a_rel.into_buffer_arg(),
+                x.state.into_buffer_arg(),
+                y.clone().into_buffer_arg(),
+                last.clone().into_buffer_arg(),
+                checkpoints.clone().into_buffer_arg(),
+                l,
+                d,
+                b,
+                plan,
+                dtype_to_storage_type(dtype),
+            );
+        }
+        Scanned {
+            y,
+            state: last,
+            checkpoints,
+        }
+    }
+
+    fn graph_scan_backward(
+        x: Operands<Self>,
+        saved: Saved<Self>,
+        spec: ScanSpec,
+        has_state: bool,
+    ) -> ScanGradients<Self> {
+        let x = contiguous(x);
+        let sizes = Sizes::of(&x);
+        let Sizes { b, v, l, d, n, .. } = sizes;
+        let Some(plan) = Plan::backward(&sizes, &spec, has_state, &x.u.client) else {
+            return large::backward(&x, saved, spec, has_state);
+        };
+        let dtype = x.u.dtype;
+        let groups = d.div_ceil(plan.dg);
+        let matrices = if spec.a_root { 2 } else { 1 };
+        let (p_b, p_l) = (
+            if sizes.p_batch { b } else { 1 },
+            if sizes.p_steps { l } else { 1 },
+        );
+        let f32 = DType::F32;
+        let only_if = |present: bool, shape: Shape| match present {
+            true => empty(&x.u, shape, f32),
+            false => nothing(&x.u),
+        };
+        let scratch = only_if(spec.every > 1, Shape::new([spec.every, b, v, d, n]));
+        let du = empty(&x.u, [b, v, l, d], dtype);
+        let ddelta = empty(&x.u, [b, v, l, d], dtype);
+        let dinitial = only_if(spec.state, Shape::new([b, v, d, n]));
+        let rows = Shape::new([groups, b, v, l, n]);
+        let part_b = only_if(true, rows.clone());
+        let part_c1 = only_if(spec.c1, rows.clone());
+        let part_c2 = only_if(true, rows);
+        let part_a = only_if(true, Shape::new([b, d, n]));
+        let part_skip = only_if(spec.skip, Shape::new([b, d]));
+        let part_p = only_if(true, Shape::new([groups, b, p_l, v, v]));
+        let part_w = only_if(true, Shape::new([groups, b, matrices, n, n]));
+        let (pt, pn) = packed(&x.p, &plan, true);
+        let client = x.u.client.clone();
+        // SAFETY: all indices are within the shapes above; the kernel guards the remainders.
+        unsafe {
+            backward::fused_backward::launch_unchecked(
+                &client,
+                CubeCount::Static(groups as u32, b as u32, 1),
+                CubeDim::new_1d(plan.units as u32),
+                x.u.clone().into_buffer_arg(),
+                x.delta.into_buffer_arg(),
+                x.a.into_buffer_arg(),
+                x.b.into_buffer_arg(),
+                x.c1.into_buffer_arg(),
+                x.c2.into_buffer_arg(),
+                x.skip.into_buffer_arg(),
+                pt.into_buffer_arg(),
+                pn.into_buffer_arg(),
+                x.a_root.into_buffer_arg(),
+                x.a_rel.into_buffer_arg(),
+                into_contiguous(saved.checkpoints).into_buffer_arg(),
+                into_contiguous(saved.last).into_buffer_arg(),
+                scratch.into_buffer_arg(),
+                into_contiguous(saved.y).into_buffer_arg(),
+                into_contiguous(saved.state).into_buffer_arg(),
+                du.clone().into_buffer_arg(),
+                ddelta.clone().into_buffer_arg(),
+                dinitial.clone().into_buffer_arg(),
+                part_b.clone().into_buffer_arg(),
+                part_c1.clone().into_buffer_arg(),
+                part_c2.clone().into_buffer_arg(),
+                part_a.clone().into_buffer_arg(),
+                part_skip.clone().into_buffer_arg(),
+                part_p.clone().into_buffer_arg(),
+                part_w.clone().into_buffer_arg(),
+                l,
+                d,
+                b,
+                plan,
+                dtype_to_storage_type(dtype),
+            );
+        }
+        let per_step = |parts: CubeTensor| {
+            let inner = b * v * l * n;
+            summed(parts, [1, groups, inner], Shape::new([b, v, l, n]), dtype)
+        };
+        let (p_count, p_inner) = match sizes.p_batch {
+            true => (groups, b * p_l * v * v),
+            false => (groups * b, p_l * v * v),
+        };
+        let w = summed(
+            part_w,
+            [1, groups * b, matrices * n * n],
+            Shape::new([matrices, n, n]),
+            f32,
+        );
+        let matrix = |i: usize| burn_cubecl::kernel::slice(w.clone(), &[i..i + 1, 0..n, 0..n]);
+        let square = |t: CubeTensor| {
+            let t = into_contiguous(t);
+            CubeTensor::new_contiguous(
+                t.client.clone(),
+                t.device.clone(),
+                Shape::new([n, n]),
+                t.handle.clone(),
+                f32,
+            )
+        };
+        ScanGradients {
+            u: du,
+            delta: ddelta,
+            a: summed(part_a, [1, b, d * n], Shape::new([d, n]), f32),
+            b: per_step(part_b),
+            c1: if spec.c1 { per_step(part_c1) } else { part_c1 },
+            c2: per_step(part_c2),
+            skip: match spec.skip {
+                true => summed(part_skip, [1, b, d], Shape::new([d]), f32),
+                false => part_skip,
+            },
+            p: summed(
+                part_p,
+                [1, p_count, p_inner],
+                Shape::new([p_b, p_l, v, v]),
+                f32,
+            ),
+            a_root: match spec.a_root {
+                true => square(matrix(0)),
+                false => nothing(&x.u),
+            },
+            a_rel: square(matrix(matrices - 1)),
+            state: dinitial,
+        }
+    }
+}

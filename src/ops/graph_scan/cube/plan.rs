@@ -1,0 +1,288 @@
+//! How a scan is cut into cubes and units on a device.
+
+use burn::backend::TensorMetadata;
+use burn_cubecl::CubeBackend;
+use cubecl::prelude::*;
+
+use super::super::backend::{Operands, ScanSpec};
+use super::tile::Plan;
+
+/// Sizes of a scan.
+#[derive(Debug, Clone, Copy)]
+pub struct Sizes {
+    pub b: usize,
+    pub v: usize,
+    pub l: usize,
+    pub d: usize,
+    pub n: usize,
+    /// P differs from sample to sample.
+    pub p_batch: bool,
+    /// P differs from step to step.
+    pub p_steps: bool,
+}
+
+impl Sizes {
+    /// Read off the operands' shapes.
+    pub fn of(x: &Operands<CubeBackend>) -> Self {
+        let [b, v, l, d] = x.u.shape().dims();
+        let [p_b, p_l, _, _] = x.p.shape().dims();
+        Self {
+            b,
+            v,
+            l,
+            d,
+            n: x.a.shape()[1],
+            p_batch: p_b > 1,
+            p_steps: p_l > 1,
+        }
+    }
+}
+
+/// What a device offers to one cube.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    pub shared_bytes: usize,
+    pub units: usize,
+}
+
+impl Limits {
+    fn of(client: &Client) -> Self {
+        let hardware = &client.properties().hardware;
+        Self {
+            shared_bytes: hardware.max_shared_memory_size,
+            units: hardware.max_units_per_cube as usize,
+        }
+    }
+}
+
+/// Shared memory of a kernel, and the cycles of a step that do not shrink with the cube.
+type Kernel = (fn(&Plan) -> usize, f64);
+
+const FORWARD: Kernel = (Plan::forward_bytes, 300.0);
+const BACKWARD: Kernel = (Plan::backward_bytes, 1500.0);
+
+/// Vectors a unit may own: more do not fit its registers.
+const LARGEST_TILE: usize = 16;
+
+impl Plan {
+    /// For the forward kernel with checkpoints every `every` steps (0: none); none if the state
+    /// of one channel does not fit a cube.
+    pub fn forward(sizes: &Sizes, spec: &ScanSpec, every: usize, client: &Client) -> Option<Self> {
+        let base = Self::base(sizes, spec, every);
+        base.best(sizes, Limits::of(client), FORWARD)
+    }
+
+    /// For the backward kernel.
+    pub fn backward(
+        sizes: &Sizes,
+        spec: &ScanSpec,
+        state_grad: bool,
+        client: &Client,
+    ) -> Option<Self> {
+        let base = Self {
+            state_grad,
+            ..Self::base(sizes, spec, spec.every)
+        };
+        base.best(sizes, Limits::of(client), BACKWARD)
+    }
+
+    fn base(sizes: &Sizes, spec: &ScanSpec, every: usize) -> Self {
+        Self {
+            v: sizes.v,
+            n4: sizes.n / 4,
+            tv: 4,
+            nt4: 1,
+            dg: 1,
+            tn4: 1,
+            units: 32,
+            every,
+            root: spec.a_root,
+            c1: spec.c1,
+            skip: spec.skip,
+            state: spec.state,
+            state_grad: false,
+            p_batch: sizes.p_batch,
+            p_steps: sizes.p_steps,
+        }
+    }
+
+    fn best(self, sizes: &Sizes, limits: Limits, (bytes, overhead): Kernel) -> Option<Self> {
+        let mut best: Option<(f64, Self)> = None;
+        for nt4 in divisors(self.n4) {
+            for tv in tiles(self.v) {
+                for dg in [1, 2, 4, 8, 16, 32] {
+                    if (dg > 1 && dg / 2 >= sizes.d) || tv * nt4 > LARGEST_TILE {
+                        continue;
+                    }
+                    let mut plan = Self {
+                        tv,
+                        nt4,
+                        dg,
+                        ..self
+                    };
+                    plan.units = plan.owners().next_multiple_of(32);
+                    plan.tn4 = plan.best_tile();
+                    let fits =
+                        plan.units <= limits.units.min(512) && bytes(&plan) <= limits.shared_bytes;
+                    if !fits {
+                        continue;
+                    }
+                    let cycles = plan.cycles(sizes, bytes(&plan), overhead);
+                    if best.as_ref().is_none_or(|(least, _)| cycles < *least) {
+                        best = Some((cycles, plan));
+                    }
+                }
+            }
+        }
+        best.map(|(_, plan)| plan)
+    }
+
+    /// Estimated cycles of a step of time on the whole device; only the order of plans matters.
+    ///
+    /// A core runs as many cubes as its memory holds. A step takes as long as one unit needs for
+    /// its instructions one after the other, or the core for those of all its units, or its shared
+    /// memory for their reads; and `overhead` (barriers, sums over channels). Constants are those of an H100, on which the
+    /// order was compared with measurements; a smaller GPU orders plans much the same.
+    fn cycles(&self, sizes: &Sizes, bytes: usize, overhead: f64) -> f64 {
+        const CORES: usize = 132;
+        const CORE_BYTES: usize = 228 * 1024;
+        const CORE_REGISTERS: usize = 65_536;
+        let cubes = sizes.b * sizes.d.div_ceil(self.dg);
+        // Accumulators, what is read for them, and the running sums.
+        let registers = (100 + 8 * self.owned()).min(255);
+        let room = (CORE_BYTES / (bytes + 1024))
+            .min(CORE_REGISTERS / (self.units * registers))
+            .max(1);
+        let resident = room.min(cubes.div_ceil(CORES));
+        let waves = cubes.div_ceil(CORES * resident) as f64;
+        let warps = (resident * self.units.div_ceil(32)) as f64;
+        let (v, n4) = (self.v as f64, self.n4 as f64);
+        let (tv, nt4, p4) = (self.tv as f64, self.nt4 as f64, self.p_vectors() as f64);
+        let instructions =
+            v * (4.0 * tv * nt4 + nt4 + p4) + n4 * (16.0 * tv * nt4 + tv + 4.0 * nt4);
+        // A vector that lanes read apart takes four cycles of shared memory, one they share one.
+        let reads = v * (4.0 * nt4 + 2.0 * p4) + n4 * (4.0 * tv + 4.0 * nt4);
+        // Beyond this the registers of a unit go to memory.
+        let spilled = if self.owned() > 10 || self.units > 256 {
+            1.4
+        } else {
+            1.0
+        };
+        let alone = instructions / 0.4;
+        let together = warps * instructions / (4.0 * 0.75);
+        let step = 3.0 * alone.max(together).max(warps * reads) * spilled;
+        waves * (step + overhead * resident as f64)
+    }
+
+    /// Columns of a tile of dW such that as many units as possible have one.
+    fn best_tile(&self) -> usize {
+        divisors(self.n4)
+            .max_by(|&x, &y| {
+                let busy = |tn4| {
+                    let plan = Self { tn4, ..*self };
+                    let tiles = plan.w_tiles();
+                    let slots = plan.splits(tiles) * tiles;
+                    slots as f64 / (plan.rounds(tiles) * plan.units) as f64
+                        * (tn4 as f64 / (tn4 as f64 + 1.0))
+                };
+                busy(x).total_cmp(&busy(y))
+            })
+            .unwrap_or(1)
+    }
+
+    /// Shared memory of the forward kernel.
+    fn forward_bytes(&self) -> usize {
+        let buffers = if self.slices() > 1 { 2 } else { 1 };
+        let p = if self.p_steps { 2 } else { 1 };
+        16 * (buffers * self.buffer() + p * self.p_size() + self.matrices() * self.w_size())
+            + 4 * self.slice_sums()
+            + 64
+    }
+
+    /// Shared memory of the backward kernel.
+    fn backward_bytes(&self) -> usize {
+        let again = if self.every > 1 { 2 } else { 1 };
+        16 * (3 * self.buffer()
+            + self.pool()
+            + 2 * self.p_size()
+            + again * self.matrices() * self.w_size())
+            + 4 * (2 * self.rows() * self.dg + 2 * self.slice_sums())
+            + 64
+    }
+
+    fn matrices(&self) -> usize {
+        if self.root { 2 } else { 1 }
+    }
+}
+
+/// Vertices a unit may own: the smallest number that makes one, two, ... groups.
+fn tiles(v: usize) -> impl Iterator<Item = usize> {
+    let mut sizes: Vec<usize> = (1..=v).map(|groups| v.div_ceil(groups)).collect();
+    sizes.dedup();
+    sizes.into_iter().filter(|tv| *tv <= 20)
+}
+
+/// Divisors of n4 up to four.
+pub fn divisors(n4: usize) -> impl Iterator<Item = usize> {
+    (1..=4).filter(move |k| n4.is_multiple_of(*k))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const H100: Limits = Limits {
+        shared_bytes: 232_448,
+        units: 1024,
+    };
+
+    fn plans([b, v, l, d, n]: [usize; 5], p: bool, limits: Limits) -> [Option<Plan>; 2] {
+        let sizes = Sizes {
+            b,
+            v,
+            l,
+            d,
+            n: n.next_multiple_of(4),
+            p_batch: p,
+            p_steps: p,
+        };
+        let spec = ScanSpec {
+            c1: true,
+            skip: true,
+            a_root: true,
+            state: true,
+            every: if l > 32 { 2 } else { 1 },
+        };
+        let base = Plan::base(&sizes, &spec, spec.every);
+        [
+            base.best(&sizes, limits, FORWARD),
+            base.best(&sizes, limits, BACKWARD),
+        ]
+    }
+
+    #[test]
+    fn graphs_of_up_to_64_vertices_are_fused() {
+        for v in [1, 2, 3, 5, 8, 16, 19, 21, 33, 48, 56, 63, 64] {
+            for n in [1, 4, 7, 16, 20, 28, 44, 48, 52, 64] {
+                for (p, l) in [(false, 10), (true, 2000)] {
+                    for plan in plans([4, v, l, 64, n], p, H100) {
+                        let plan = plan.unwrap_or_else(|| panic!("no plan for v {v}, n {n}"));
+                        assert!(plan.tv * plan.groups() >= v && plan.owners() <= plan.units);
+                        assert!(plan.nt4 * plan.slices() == plan.n4);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_graph_too_large_for_a_cube_has_no_plan() {
+        assert_eq!(plans([1, 1000, 12, 64, 64], false, H100), [None, None]);
+        let small = Limits {
+            shared_bytes: 16_384,
+            units: 256,
+        };
+        assert!(plans([1, 8, 12, 4, 4], false, small)[1].is_some());
+        assert_eq!(plans([1, 64, 12, 4, 64], false, small)[1], None);
+    }
+}
