@@ -9,7 +9,7 @@ use super::{device, finish, start_log};
 use crate::error::Result;
 use crate::evaluation::{self, arrays};
 use crate::report::tables;
-use crate::run::RunFolder;
+use crate::run::{Precision, RunFolder};
 
 /// Test a trained run, or run a model on plain arrays.
 ///
@@ -50,9 +50,19 @@ pub struct EvalArgs {
     /// Windows per batch, for plain arrays
     #[arg(long, value_name = "N", default_value_t = 64)]
     batch_size: usize,
-    /// cpu, cuda or cuda:N [default: that of the run, or cpu]
+    /// cpu, cuda, cuda:N or wgpu [default: that of the run, or cpu]
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
+    /// Matrix products on a GPU: exact (f32 in full precision, the same bits in every run) or fast
+    /// (TF32 tensor cores on NVIDIA GPUs, relative errors of about 1e-3) [default: that of the
+    /// run, or exact]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "PRECISION",
+        hide_possible_values = true
+    )]
+    precision: Option<Precision>,
 }
 
 /// The program.
@@ -72,6 +82,7 @@ fn run(args: &EvalArgs) -> Result<()> {
         (&args.weights, &args.config, &args.input, &args.output)
     {
         let device = device(args.device.as_deref().unwrap_or("cpu"))?;
+        args.precision.unwrap_or_default().apply();
         let [samples, classes] =
             arrays::run(weights, config, input, output, args.batch_size, &device)?;
         say!("logits ({samples}, {classes}) -> {}", output.display());
@@ -83,6 +94,7 @@ fn run(args: &EvalArgs) -> Result<()> {
     };
     let config = folder.config()?;
     let device = device(args.device.as_deref().unwrap_or(&config.device))?;
+    args.precision.unwrap_or(config.precision).apply();
     say!("run: {}", folder.path().display());
     let evaluation = evaluation::evaluate(&folder, &device)?;
     say!("{}", evaluation.text());

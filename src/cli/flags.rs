@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::error::{Error, Result};
 use crate::models::{DtRank, SeqPool, VertexPool};
 use crate::nn::{ConvType, StateMixing};
-use crate::run::config::{not_finite, set};
+use crate::run::config::{Precision, not_finite, set};
 use crate::training::config::{ClassWeights, OptimizerKind, ScheduleKind};
 
 /// A field of the configuration and the value a flag gives it.
@@ -308,9 +308,18 @@ pub struct RunFlags {
     /// Repeat with n seeds, seed, seed + 1, ... [default: 1]
     #[arg(long, value_name = "N")]
     seeds: Option<usize>,
-    /// cpu, cuda or cuda:N [default: cpu]
+    /// cpu, cuda, cuda:N or wgpu [default: cpu]
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
+    /// Matrix products on a GPU: exact (f32 in full precision, the same bits in every run) or fast
+    /// (TF32 tensor cores on NVIDIA GPUs, relative errors of about 1e-3) [default: exact]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "PRECISION",
+        hide_possible_values = true
+    )]
+    precision: Option<Precision>,
     /// Any field of the configuration, such as training.augment.noise=0.1; the value is TOML
     #[arg(long, value_name = "FIELD=VALUE")]
     set: Vec<String>,
@@ -348,6 +357,7 @@ impl ConfigFlags {
             ("seed", value(&self.run.seed)),
             ("seeds", value(&self.run.seeds)),
             ("device", value(&self.run.device)),
+            ("precision", value(&self.run.precision)),
         ];
         let groups = [
             self.data.overrides(),
@@ -413,6 +423,8 @@ fn parse_setting(setting: &str) -> Result<(String, Value)> {
 
 #[cfg(test)]
 mod tests {
+    use clap::{CommandFactory, Parser};
+
     use super::*;
 
     #[test]
@@ -423,6 +435,28 @@ mod tests {
         assert_eq!(parse("a=stft"), ("a".into(), json!("stft")));
         for wrong in ["a", "=1", "a..b=1", "a={"] {
             assert!(parse_setting(wrong).is_err(), "{wrong}");
+        }
+    }
+    #[derive(clap::Parser)]
+    struct Flags {
+        #[command(flatten)]
+        flags: ConfigFlags,
+    }
+
+    #[test]
+    fn precision_is_a_flag() {
+        let parse = |args: &[&str]| Flags::try_parse_from([&["train"], args].concat());
+        let value = |args| parse(args).map(|f| f.flags.to_value().unwrap());
+        assert_eq!(
+            value(&["--precision", "fast"]).unwrap(),
+            json!({"precision": "fast"})
+        );
+        assert_eq!(value(&[]).unwrap(), json!({}));
+        let message = value(&["--precision", "half"]).unwrap_err().to_string();
+        assert!(message.contains("exact, fast"), "{message}");
+        let help = Flags::command().render_long_help().to_string();
+        for words in ["--precision", "full precision", "TF32", "1e-3", "wgpu"] {
+            assert!(help.contains(words), "{words} not in {help}");
         }
     }
 }

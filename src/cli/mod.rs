@@ -1,68 +1,18 @@
 //! The command lines of the programs: arguments in, library calls, messages out.
 
+mod device;
 pub mod eval;
 mod flags;
+#[cfg(any(feature = "cube", test))]
+mod kernel_cache;
 pub mod train;
 
 use std::path::Path;
 use std::process::ExitCode;
 
-use burn::tensor::Device;
+pub use device::device;
 
 use crate::error::{Error, Result};
-
-/// Device by name: `cpu`, `cuda`, `cuda:N`.
-///
-/// # Errors
-/// A name that is unknown or whose backend is not part of this build.
-pub fn device(name: &str) -> Result<Device> {
-    match name.split_once(':').unwrap_or((name, "0")) {
-        ("cpu", "0") => cpu(),
-        ("cuda", index) => {
-            let index = index.parse().map_err(|_| {
-                Error::config(
-                    "--device",
-                    format!("\"{name}\" has no device number"),
-                    "give cuda:0",
-                )
-            })?;
-            cuda(index)
-        }
-        _ => Err(Error::unknown("device", name, &["cpu", "cuda", "cuda:N"])),
-    }
-}
-
-#[cfg(feature = "flex")]
-fn cpu() -> Result<Device> {
-    Ok(Device::flex())
-}
-
-#[cfg(not(feature = "flex"))]
-fn cpu() -> Result<Device> {
-    Err(not_built("cpu", "flex"))
-}
-
-#[cfg(feature = "cuda")]
-fn cuda(index: usize) -> Result<Device> {
-    log::warn!(
-        "the first steps on a GPU compile and tune kernels; this takes from seconds to a minute"
-    );
-    Ok(Device::cuda(index))
-}
-
-#[cfg(not(feature = "cuda"))]
-fn cuda(_index: usize) -> Result<Device> {
-    Err(not_built("cuda", "cuda"))
-}
-
-#[cfg(not(all(feature = "flex", feature = "cuda")))]
-fn not_built(device: &str, feature: &str) -> Error {
-    Error::config(
-        "--device",
-        format!("this program was built without {device}"),
-        format!("build it with cargo build --release --features {feature}"),
-    )
-}
 
 /// Sends warnings to stderr and everything to `file`, if there is one.
 ///

@@ -11,6 +11,7 @@ use serde_json::json;
 use tgmamba_graph::Dataset;
 use tgmamba_graph::split::{self, Fold};
 
+use super::device::device_quietly;
 use super::flags::ConfigFlags;
 use super::{device, finish, start_log};
 use crate::error::{Error, Result};
@@ -102,7 +103,11 @@ fn run(args: &TrainArgs) -> Result<()> {
         Some(path) => reopen(path, args)?,
         None => start(args)?,
     };
-    let device = device(&run.config.device)?;
+    let device = match args.quiet {
+        true => device_quietly(&run.config.device)?,
+        false => device(&run.config.device)?,
+    };
+    run.config.precision.apply();
     let stop = stop_flag();
     let plan = run.config.parts(&run.folds);
     if args.share.is_none() && !args.quiet {
@@ -160,7 +165,7 @@ fn start(args: &TrainArgs) -> Result<Run> {
     };
     merge(&mut user, args.flags.to_value()?);
     let (mut config, dataset) = RunConfig::resolve(user)?;
-    device(&config.device)?;
+    device::check(&config.device)?;
     let folds = split::plan(&dataset, &config.split)?;
     let now = jiff::Zoned::now();
     let name = {

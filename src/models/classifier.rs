@@ -11,7 +11,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::config::{ModelConfig, SeqPool, VertexPool};
 use crate::nn::graph_conv::propagate;
-use crate::nn::{BlockState, TgMamba, rms_norm};
+use crate::nn::{BlockState, TgMamba, linear, rms_norm};
 
 /// The classifier; see the module above.
 #[derive(Module, Debug)]
@@ -180,7 +180,7 @@ impl Classifier {
     fn encode(&self, x: Tensor<4>, a: Tensor<4>, mut states: Vec<BlockState>) -> Encoded {
         states.resize(self.blocks.len(), BlockState::default());
         let (residual, prenorm) = (self.config.is_residual(), self.config.is_prenorm());
-        let mut hidden = self.in_proj.forward(x);
+        let mut hidden = linear(&self.in_proj, x);
         let mut edges = a;
         let mut graphs = Vec::with_capacity(self.blocks.len());
         let mut windows = Vec::with_capacity(self.blocks.len());
@@ -207,8 +207,8 @@ impl Classifier {
             stopped.push(output.state);
         }
         if let Some(conv) = &self.gconv {
-            hidden = conv.lin_root.forward(hidden.clone())
-                + conv.lin_rel.forward(propagate(edges, hidden));
+            hidden = linear(&conv.lin_root, hidden.clone())
+                + linear(&conv.lin_rel, propagate(edges, hidden));
         }
         Encoded {
             hidden,
@@ -224,6 +224,6 @@ impl Classifier {
             VertexPool::Mean => pooled.mean_dim(1),
             VertexPool::Max => pooled.max_dim(1),
         };
-        self.classifier.forward(pooled.squeeze_dim::<2>(1))
+        linear(&self.classifier, pooled.squeeze_dim::<2>(1))
     }
 }

@@ -8,7 +8,9 @@ use burn::tensor::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::linear::linear;
 use super::propagation::diagonal_of;
+use crate::ops::matmul::matmul;
 
 /// Settings of the edge learner; all off means the given graph is used as it is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -135,7 +137,7 @@ impl EdgeLearner {
     fn embed(&self, a0: Tensor<4>) -> Tensor<4> {
         match (&self.source_embedding, &self.target_embedding) {
             (Some(source), Some(target)) => {
-                let scores = relu(target.val().matmul(source.val().transpose()));
+                let scores = relu(matmul(target.val(), source.val().transpose()));
                 a0 + softmax(scores, 1).unsqueeze::<4>()
             }
             _ => a0,
@@ -151,8 +153,8 @@ impl EdgeLearner {
         } else {
             x.mean_dim(2).swap_dims(1, 2)
         };
-        let (q, k) = (q_proj.forward(x.clone()), k_proj.forward(x));
-        let scores = q.matmul(k.swap_dims(2, 3)) / (d.sqrt() * self.config.temperature);
+        let (q, k) = (linear(q_proj, x.clone()), linear(k_proj, x));
+        let scores = matmul(q, k.swap_dims(2, 3)) / (d.sqrt() * self.config.temperature);
         let s = softmax(scores, 3);
         let s = (s.clone() + s.swap_dims(2, 3)) / 2.0;
         let weak = s.clone().lower_elem(self.config.threshold);
@@ -168,10 +170,8 @@ fn vary(layers: &[Linear], skip: Tensor<1>, x: Tensor<4>, a: Tensor<4>) -> Tenso
     // pairing, so that no (v, w, 2d + 1) array is formed.
     let weight = layers[0].weight.val();
     let hidden = weight.dims()[1];
-    let source = x
-        .clone()
-        .matmul(weight.clone().narrow(0, 0, d).unsqueeze::<4>());
-    let target = x.matmul(weight.clone().narrow(0, d, d).unsqueeze::<4>());
+    let source = matmul(x.clone(), weight.clone().narrow(0, 0, d).unsqueeze::<4>());
+    let target = matmul(x, weight.clone().narrow(0, d, d).unsqueeze::<4>());
     let edge = weight.narrow(0, 2 * d, 1).reshape([1, 1, 1, 1, hidden]);
     let mut joint = source.unsqueeze_dim::<5>(2)
         + target.unsqueeze_dim::<5>(3)
@@ -179,8 +179,8 @@ fn vary(layers: &[Linear], skip: Tensor<1>, x: Tensor<4>, a: Tensor<4>) -> Tenso
     if let Some(bias) = &layers[0].bias {
         joint = joint + bias.val().reshape([1, 1, 1, 1, hidden]);
     }
-    let joint = layers[1].forward(silu(joint));
-    let learned = sigmoid(layers[2].forward(silu(joint)).squeeze_dim::<4>(4));
+    let joint = linear(&layers[1], silu(joint));
+    let learned = sigmoid(linear(&layers[2], silu(joint)).squeeze_dim::<4>(4));
     let skip = skip.reshape([1, 1, 1, 1]);
     let absent = a.clone().equal_elem(0.0).expand([b, l, v, v]);
     (a * skip.clone() + learned * (skip.neg() + 1.0)).mask_fill(absent, 0.0)

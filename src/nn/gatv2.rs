@@ -9,6 +9,7 @@ use burn::tensor::{
 
 use super::graph_conv::LinearForm;
 use super::propagation::diagonal_of;
+use crate::ops::matmul::matmul;
 
 /// `out_i = Σ_j α_ij W_l h_j`, `α_i = softmax_j(attᵀ leaky_relu_0.2(W_l h_j + W_r h_i [+ w_e e_ij]))`
 /// over the edges j → i that exist, self loops included.
@@ -52,10 +53,8 @@ impl GatV2Conv {
         let [b, g, v, c_in] = x.dims();
         let c = self.att.dims()[2];
         let apply = |w: Tensor<2>| {
-            x.clone()
-                .reshape([b * g * v, c_in])
-                .matmul(w)
-                .reshape([b, g, v, c])
+            let x = x.clone().reshape([b * g * v, c_in]);
+            matmul(x, w).reshape([b, g, v, c])
         };
         let mut w_l = LinearForm {
             root: None,
@@ -88,6 +87,6 @@ impl GatV2Conv {
             .bool_and(diagonal.bool_not())
             .expand([b, g, v, v]);
         let alpha = softmax(score.mask_fill(absent, f32::NEG_INFINITY), 3);
-        alpha.matmul(source)
+        matmul(alpha, source)
     }
 }

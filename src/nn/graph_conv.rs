@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::gatv2::GatV2Conv;
 use super::propagation;
+use crate::ops::matmul::matmul;
 
 /// Which graph convolution mixes the sensors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -203,9 +204,9 @@ impl GraphConv {
         let [b, v, l, c] = x.dims();
         let out = form.rel.dims()[1];
         let px = propagate(p, x.clone());
-        let rel = px.reshape([b * v * l, c]).matmul(form.rel);
+        let rel = matmul(px.reshape([b * v * l, c]), form.rel);
         match form.root {
-            Some(root) => x.reshape([b * v * l, c]).matmul(root) + rel,
+            Some(root) => matmul(x.reshape([b * v * l, c]), root) + rel,
             None => rel,
         }
         .reshape([b, v, l, out])
@@ -217,9 +218,9 @@ pub fn propagate(p: Tensor<4>, x: Tensor<4>) -> Tensor<4> {
     let [b, v, l, c] = x.dims();
     if p.dims()[1] == 1 {
         let p = p.squeeze_dim::<3>(1);
-        p.matmul(x.reshape([b, v, l * c])).reshape([b, v, l, c])
+        matmul(p, x.reshape([b, v, l * c])).reshape([b, v, l, c])
     } else {
-        p.matmul(x.swap_dims(1, 2)).swap_dims(1, 2)
+        matmul(p, x.swap_dims(1, 2)).swap_dims(1, 2)
     }
 }
 

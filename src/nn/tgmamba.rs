@@ -22,6 +22,7 @@ use super::causal_conv::CausalConv1d;
 use super::edge_learner::{EdgeLearner, EdgeLearnerConfig, LearnedEdges};
 use super::gatv2::GatV2Conv;
 use super::graph_conv::{ConvType, GraphConv, GraphConvInit, StateMixing, propagation_matrix};
+use super::linear::linear;
 use super::norm::GatedRmsNorm;
 use crate::ops::graph_scan::reference::{matrix_steps, scan_with};
 use crate::ops::{
@@ -176,12 +177,15 @@ impl TgMamba {
     pub fn forward(&self, h: Tensor<4>, a0: Tensor<4>, state: BlockState) -> BlockOutput {
         let config = &self.config;
         let (d, n, r) = (config.d_inner, config.d_state, config.dt_rank);
-        let xz = self.in_proj.forward(h);
+        let xz = linear(&self.in_proj, h);
         let (x, z) = (xz.clone().narrow(3, 0, d), xz.narrow(3, d, d));
         let (x, conv) = self.conv1d.forward(x, state.conv);
         let x = silu(x);
-        let projected = self.x_proj.forward(x.clone());
-        let delta = softplus(self.dt_proj.forward(projected.clone().narrow(3, 0, r)), 1.0);
+        let projected = linear(&self.x_proj, x.clone());
+        let delta = softplus(
+            linear(&self.dt_proj, projected.clone().narrow(3, 0, r)),
+            1.0,
+        );
         let b = projected.clone().narrow(3, r, n);
         let c = projected.narrow(3, r + n, n);
 
@@ -212,7 +216,7 @@ impl TgMamba {
             None => y * silu(z),
         };
         BlockOutput {
-            hidden: self.out_proj.forward(y),
+            hidden: linear(&self.out_proj, y),
             adjacency,
             window,
             state: BlockState {

@@ -14,6 +14,7 @@ use tgmamba_graph::{Dataset, SourceFile, files};
 use super::presets;
 use crate::error::{Error, Result};
 use crate::models::ModelConfig;
+use crate::ops::matmul;
 use crate::training::config::TrainingConfig;
 
 /// Everything that decides a run.
@@ -38,11 +39,37 @@ pub struct RunConfig {
     pub seed: u64,
     /// Number of seeds: seed, seed + 1, ...
     pub seeds: usize,
-    /// `cpu`, `cuda` or `cuda:N`.
+    /// `cpu`, `cuda`, `cuda:N` or `wgpu`.
     pub device: String,
+    /// Matrix products on a GPU; runs stored without it are exact.
+    #[serde(default)]
+    pub precision: Precision,
     /// How the run came about; written by the program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provenance: Option<Provenance>,
+}
+
+/// How matrix products are computed on a GPU; on the CPU both are exact.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+#[value(rename_all = "lower")]
+pub enum Precision {
+    /// f32 in full precision, the same bits in every run on a device.
+    #[default]
+    Exact,
+    /// The framework's fastest kernels: TF32 tensor cores on NVIDIA GPUs, relative errors of about
+    /// 1e-3, not the same bits in every run.
+    Fast,
+}
+
+impl Precision {
+    /// Makes the products of this process compute so from now on.
+    pub fn apply(self) {
+        matmul::set_precision(match self {
+            Self::Exact => matmul::Precision::Exact,
+            Self::Fast => matmul::Precision::Fast,
+        });
+    }
 }
 
 /// How a run came about.
@@ -373,6 +400,31 @@ mod tests {
             message.contains("c.toml") && message.contains("training.lr"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn precision_is_stored_and_may_be_absent() {
+        let mut user = presets::base();
+        set(&mut user, "precision", json!("fast"));
+        let (config, _) = RunConfig::resolve(user.clone()).unwrap();
+        assert_eq!(config.precision, Precision::Fast);
+        let mut stored = to_value(&config).unwrap();
+        assert_eq!(stored["precision"], "fast");
+        assert_eq!(RunConfig::from_value(stored.clone()).unwrap(), config);
+
+        // Older runs have no such field.
+        stored.as_object_mut().unwrap().remove("precision");
+        let old = RunConfig::from_value(stored).unwrap();
+        assert_eq!(old.precision, Precision::Exact);
+
+        set(&mut user, "precision", json!("half"));
+        let message = RunConfig::resolve(user).unwrap_err().to_string();
+        assert!(
+            message.contains("half") && message.contains("`exact` or `fast`"),
+            "{message}"
+        );
+        let (plain, _) = RunConfig::resolve(json!({})).unwrap();
+        assert_eq!(plain.precision, Precision::Exact);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tgmamba_graph::files;
 
-pub use config::{Part, Provenance, RunConfig};
+pub use config::{Part, Precision, Provenance, RunConfig};
 
 use crate::error::{Error, Result};
 

@@ -10,7 +10,7 @@ pub fn base() -> Value {
     json!({
         "dataset": {}, "split": {}, "scale": "standard",
         "node_features": "none", "graph": {}, "model": {}, "training": {},
-        "seed": 0, "seeds": 1, "device": "cpu",
+        "seed": 0, "seeds": 1, "device": "cpu", "precision": "exact",
     })
 }
 

@@ -2,20 +2,28 @@
 
 use std::time::Instant;
 
-use burn::tensor::{DType, Device};
+use burn::tensor::{DType, Device, Distribution, Tensor};
 use tgmamba::ops::graph_scan::{graph_scan, reference};
+use tgmamba::ops::selective_scan::{self, SelectiveScanInput, SelectiveScanOutput, selective_scan};
 
-use super::problem::{Case, Operands, Problem, Scan};
+use super::peak::Limits;
+use super::problem::{Case, Problem};
 
-/// What a device can do at most.
-#[derive(Debug, Clone, Copy)]
-struct Limits {
-    /// Operations per second, fused multiply-adds counted twice.
-    flop: f64,
-    /// Bytes per second.
-    bytes: f64,
+/// What to time.
+pub struct Options {
+    /// Only cases whose name contains this.
+    pub case: Option<String>,
+    /// Only this storage.
+    pub dtype: Option<String>,
+    /// Samples of a case are divided by this.
+    pub shrink: usize,
+    /// Time the version in plain tensor operations too.
+    pub plain: bool,
+    /// What the device can do at most.
+    pub limits: Limits,
 }
 
+/// EEG and traffic shapes of the graph scan.
 pub fn cases() -> Vec<(&'static str, Case)> {
     vec![
         ("tusz_fft", Case::new([256, 19, 10, 64, 16]).per_step()),
@@ -26,18 +34,30 @@ pub fn cases() -> Vec<(&'static str, Case)> {
     ]
 }
 
+/// Seconds of the forward pass, of both passes, of both in a row of calls, and the part of the
+/// last in which the host was busy launching.
+struct Times {
+    forward: f64,
+    both: f64,
+    row: f64,
+    host: f64,
+}
+
+fn sync(device: &Device) {
+    device.sync().expect("the device answers");
+}
+
 /// Seconds of one call: the median of several, after a warm-up.
-fn time(device: &Device, calls: usize, f: impl Fn()) -> f64 {
-    let sync = || device.sync().expect("the device answers");
+fn median(device: &Device, calls: usize, f: impl Fn()) -> f64 {
     for _ in 0..2 {
         f();
     }
-    sync();
+    sync(device);
     let mut times: Vec<f64> = (0..calls)
         .map(|_| {
             let start = Instant::now();
             f();
-            sync();
+            sync(device);
             start.elapsed().as_secs_f64()
         })
         .collect();
@@ -46,80 +66,175 @@ fn time(device: &Device, calls: usize, f: impl Fn()) -> f64 {
 }
 
 /// Seconds per call of `calls` in a row: what a training loop sees, that waits at its end only.
-/// And the part of it in which the host was busy launching.
-fn throughput(device: &Device, calls: usize, f: impl Fn()) -> (f64, f64) {
-    let sync = || device.sync().expect("the device answers");
+fn in_a_row(device: &Device, calls: usize, f: impl Fn()) -> (f64, f64) {
     f();
-    sync();
+    sync(device);
     let start = Instant::now();
     for _ in 0..calls {
         f();
     }
-    let launching = start.elapsed().as_secs_f64() / calls as f64;
-    sync();
-    (start.elapsed().as_secs_f64() / calls as f64, launching)
+    let host = start.elapsed().as_secs_f64() / calls as f64;
+    sync(device);
+    (start.elapsed().as_secs_f64() / calls as f64, host)
 }
 
-pub fn run(
-    device: &Device,
-    only: Option<&str>,
-    stored: Option<&str>,
-    shrink: usize,
-    with_reference: bool,
-) {
-    let autodiff = device.clone().autodiff();
-    let limits = Limits {
-        flop: 66.9e12,
-        bytes: 3.35e12,
-    };
+fn time(device: &Device, forward: impl Fn(), both: impl Fn()) -> Times {
+    const CALLS: usize = 15;
+    let (row, host) = in_a_row(device, CALLS, &both);
+    Times {
+        forward: median(device, CALLS, forward),
+        both: median(device, CALLS, both),
+        row,
+        host,
+    }
+}
+
+fn header(limits: &Limits) {
+    println!("limits: {}", limits.source);
     println!(
-        "case        type  fwd ms  f+b ms  (in a row) (host)  GFLOP  TFLOP/s  MB  flop%  byte%  plain f+b ms  ratio"
+        "{:12} {:5} {:>9} {:>9} {:>9} {:>7} {:>8} {:>8} {:>6} {:>8} {:>6} {:>10} {:>6}",
+        "case",
+        "type",
+        "fwd ms",
+        "f+b ms",
+        "in a row",
+        "host",
+        "GFLOP",
+        "GFLOP/s",
+        "% peak",
+        "MB",
+        "% mem",
+        "plain ms",
+        "ratio"
     );
-    for (name, case) in cases() {
-        if only.is_some_and(|only| !name.contains(only)) {
+}
+
+fn line(
+    name: &str,
+    dtype: DType,
+    times: &Times,
+    flop: f64,
+    bytes: f64,
+    limits: &Limits,
+    plain: Option<f64>,
+) {
+    print!(
+        "{name:12} {:5} {:9.3} {:9.3} {:9.3} {:7.3} {:8.2} {:8.0} {:6.1} {:8.1} {:6.1}",
+        format!("{dtype:?}").to_lowercase(),
+        times.forward * 1e3,
+        times.both * 1e3,
+        times.row * 1e3,
+        times.host * 1e3,
+        flop / 1e9,
+        flop / times.row / 1e9,
+        100.0 * flop / times.row / limits.flop,
+        bytes / 1e6,
+        100.0 * bytes / times.row / limits.bytes,
+    );
+    if let Some(plain) = plain {
+        print!(" {:10.2} {:6.1}", plain * 1e3, plain / times.both);
+    }
+    println!();
+}
+
+/// Bytes of one number of this type.
+fn size(dtype: DType) -> usize {
+    dtype.size()
+}
+
+pub fn run(device: &Device, options: &Options) {
+    header(&options.limits);
+    let wanted = |name: &str| options.case.as_ref().is_none_or(|case| name.contains(case));
+    for dtype in [DType::F32, DType::BF16] {
+        let name = format!("{dtype:?}").to_lowercase();
+        if !device.supports_dtype(dtype) || options.dtype.as_ref().is_some_and(|d| *d != name) {
             continue;
         }
-        let case = Case {
-            b: case.b.div_ceil(shrink),
-            ..case
-        };
-        for dtype in [DType::F32, DType::BF16] {
-            let name_of = if dtype == DType::F32 { "f32" } else { "bf16" };
-            if !device.supports_dtype(dtype) || stored.is_some_and(|s| s != name_of) {
-                continue;
+        for (name, case) in cases() {
+            if wanted(name) {
+                graph(name, case, device, dtype, options);
             }
-            let problem = Problem::random(case, 1);
-            let operands = problem.load(&autodiff, dtype);
-            let plain_operands = operands.inner();
-            let calls = 15;
-            let forward = time(device, calls, || drop(plain_operands.scan(graph_scan)));
-            let step = |operands: &Operands, scan: Scan| operands.step(scan);
-            let both = time(device, calls, || step(&operands, graph_scan));
-            let (row, launching) = throughput(device, calls, || step(&operands, graph_scan));
-            let (f1, f2) = case.flop();
-            let size = if dtype == DType::F32 { 4 } else { 2 };
-            let (b1, b2) = case.bytes(size);
-            let _ = f1;
-            let rate = f2 / row;
-            let floor = (b1 + b2) / limits.bytes;
-            print!(
-                "{name:11} {:5} {:7.3} {:7.3} {:7.3} {:7.3} {:9.2} {:7.2} {:7.1} {:5.1} {:5.1}",
-                format!("{dtype:?}"),
-                forward * 1e3,
-                both * 1e3,
-                row * 1e3,
-                launching * 1e3,
-                f2 / 1e9,
-                rate / 1e12,
-                (b1 + b2) / 1e6,
-                100.0 * rate / limits.flop,
-                100.0 * floor / row,
-            );
-            if with_reference && dtype == DType::F32 {
-                let plain = time(device, 3, || step(&operands, reference::graph_scan));
-                print!(" {:10.2} {:6.1}", plain * 1e3, plain / both);
-            }
-            println!();
+        }
+        if wanted("mamba") {
+            plain_scan(device, dtype, options);
         }
     }
+}
+
+fn graph(name: &str, case: Case, device: &Device, dtype: DType, options: &Options) {
+    let case = Case {
+        b: case.b.div_ceil(options.shrink),
+        ..case
+    };
+    let problem = Problem::random(case, 1);
+    let tracked = problem.load(&device.clone().autodiff(), dtype);
+    let operands = tracked.inner();
+    let times = time(
+        device,
+        || drop(operands.scan(graph_scan)),
+        || tracked.step(graph_scan),
+    );
+    let plain = (options.plain && dtype == DType::F32)
+        .then(|| median(device, 1, || tracked.step(reference::graph_scan)));
+    let bytes = case.bytes(size(dtype));
+    line(
+        name,
+        dtype,
+        &times,
+        case.flop().1,
+        bytes.0 + bytes.1,
+        &options.limits,
+        plain,
+    );
+}
+
+/// Mamba-1's scan with gate, softplus and bias, at the shape the CUDA original is quoted at.
+fn plain_scan(device: &Device, dtype: DType, options: &Options) {
+    let [b, d, l, n] = [8usize.div_ceil(options.shrink), 2048, 2048, 16];
+    // The plain version keeps every step: on a CPU the full width does not fit its memory.
+    let d = if options.shrink > 1 { d / 8 } else { d };
+    let input = |device: &Device, track: bool| {
+        let grad = |t: Tensor<3>| if track { t.require_grad() } else { t };
+        let signal = |low, high, last| {
+            let t = Tensor::<3>::random([b, l, last], Distribution::Uniform(low, high), device);
+            grad(t.cast(dtype))
+        };
+        let channel = |low, high| {
+            let t = Tensor::<1>::random([d], Distribution::Uniform(low, high), device);
+            if track { t.require_grad() } else { t }
+        };
+        let a = Tensor::<2>::random([d, n], Distribution::Uniform(-2.0, -0.2), device);
+        SelectiveScanInput {
+            u: signal(-1.0, 1.0, d),
+            delta: signal(-4.0, 0.0, d),
+            a: if track { a.require_grad() } else { a },
+            b: signal(-1.0, 1.0, n),
+            c: signal(-1.0, 1.0, n),
+            d: Some(channel(-1.0, 1.0)),
+            z: Some(signal(-1.0, 1.0, d)),
+            delta_bias: Some(channel(-0.5, 0.5)),
+            delta_softplus: true,
+            initial_state: None,
+        }
+    };
+    let tracked = input(&device.clone().autodiff(), true);
+    let operands = input(device, false);
+    let step = |scan: fn(SelectiveScanInput) -> SelectiveScanOutput| {
+        drop(scan(tracked.clone()).y.backward());
+    };
+    let times = time(
+        device,
+        || drop(selective_scan(operands.clone())),
+        || step(selective_scan),
+    );
+    let plain = (options.plain && dtype == DType::F32).then(|| {
+        median(device, 1, || {
+            step(selective_scan::reference::selective_scan)
+        })
+    });
+    // Per state and step: decay, update and output forward; thrice that with the gradients.
+    let flop = 3.0 * (b * l * d * n) as f64 * 6.0;
+    // u, Δ, z, y forward; u, Δ, z, dy and three gradients backward; B and C.
+    let bytes = ((11 * b * l * d + 6 * b * l * n) * size(dtype)) as f64;
+    line("mamba", dtype, &times, flop, bytes, &options.limits, plain);
 }

@@ -5,6 +5,7 @@
 
 mod bench;
 mod check;
+mod peak;
 mod problem;
 
 use std::process::ExitCode;
@@ -12,6 +13,7 @@ use std::time::Instant;
 
 use burn::tensor::{DType, Device};
 use clap::{Parser, Subcommand};
+use tgmamba::cli::device;
 
 #[derive(Parser)]
 #[command(about = "Check and time the kernels of a device", version)]
@@ -54,50 +56,42 @@ enum Command {
     },
 }
 
-fn device(name: &str) -> Result<Device, String> {
-    match name.split_once(':').unwrap_or((name, "0")) {
-        #[cfg(feature = "flex")]
-        ("cpu", _) => Ok(Device::flex()),
-        #[cfg(feature = "cuda")]
-        ("cuda", index) => match index.parse::<usize>() {
-            Ok(index) => Ok(Device::cuda(index)),
-            Err(_) => Err(format!("{name:?}: cuda:INDEX wants a number")),
-        },
-        #[cfg(feature = "wgpu")]
-        ("wgpu", _) => Ok(Device::wgpu(Default::default())),
-        _ => Err(format!(
-            "device {name:?} is not compiled in (features flex, cuda, wgpu)"
-        )),
-    }
-}
-
 fn main() -> ExitCode {
+    if let Err(error) = tgmamba::cli::start_log(None) {
+        eprintln!("error: {error}");
+        return ExitCode::FAILURE;
+    }
     let result = match Flags::parse().command {
         Command::Check {
             device: name,
             quick,
             seed,
-        } => device(&name).and_then(|device| run_check(&device, quick, seed)),
+        } => device(&name)
+            .map_err(|error| error.to_string())
+            .and_then(|device| run_check(&device, quick, seed)),
         Command::Bench {
             device: name,
             case,
             shrink,
             dtype,
             no_reference,
-        } => device(&name).map(|device| {
-            let shrink = match (shrink, name.as_str()) {
-                (0, "cpu") => 16,
-                (0, _) => 1,
-                (shrink, _) => shrink,
-            };
-            bench::run(
-                &device,
-                case.as_deref(),
-                dtype.as_deref(),
-                shrink,
-                !no_reference,
-            );
-        }),
+        } => device(&name)
+            .map_err(|error| error.to_string())
+            .map(|device| {
+                let cpu = name == "cpu";
+                let options = bench::Options {
+                    case,
+                    dtype,
+                    shrink: match (shrink, cpu) {
+                        (0, true) => 16,
+                        (0, false) => 1,
+                        (shrink, _) => shrink,
+                    },
+                    plain: !no_reference,
+                    limits: if cpu { peak::cpu() } else { peak::H100 },
+                };
+                bench::run(&device, &options);
+            }),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -165,7 +165,10 @@ fn checkpoint_distance(l: usize) -> usize {
 
 fn is_cpu(device: &Device) -> bool {
     #[cfg(feature = "flex")]
-    if matches!(device.as_dispatch(), burn::backend::DispatchDevice::Flex(_)) {
+    if matches!(
+        device.clone().inner().as_dispatch(),
+        burn::backend::DispatchDevice::Flex(_)
+    ) {
         return true;
     }
     let _ = device;
@@ -256,6 +259,29 @@ fn check(input: &ScanInput, mixing: &GraphMixing) {
     ] {
         if let Some(w) = w {
             expect(name, &w.dims(), &[n, n]);
+        }
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cpu_has_kernels_with_and_without_gradients() {
+        for device in [Device::flex(), Device::flex().autodiff()] {
+            assert!(is_cpu(&device));
+            assert!(has_kernel(&device, DType::F32) && has_kernel(&device, DType::F64));
+        }
+    }
+
+    #[test]
+    fn checkpoints_grow_with_the_square_root() {
+        assert_eq!(checkpoint_distance(1), 1);
+        assert_eq!(checkpoint_distance(32), 1);
+        for l in [33, 1000, 100_000] {
+            let every = checkpoint_distance(l);
+            assert!(every + l.div_ceil(every) <= 2 * ((l as f64).sqrt().ceil() as usize) + 1);
         }
     }
 }
