@@ -8,6 +8,7 @@ use clap::{CommandFactory, Parser, error::ErrorKind};
 use super::{device, finish, start_log};
 use crate::error::Result;
 use crate::evaluation::{self, arrays};
+use crate::ops::matmul::set_precision;
 use crate::report::tables;
 use crate::run::{Precision, RunFolder};
 
@@ -82,7 +83,7 @@ fn run(args: &EvalArgs) -> Result<()> {
         (&args.weights, &args.config, &args.input, &args.output)
     {
         let device = device(args.device.as_deref().unwrap_or("cpu"))?;
-        args.precision.unwrap_or_default().apply();
+        set_precision(args.precision.unwrap_or_default());
         let [samples, classes] =
             arrays::run(weights, config, input, output, args.batch_size, &device)?;
         say!("logits ({samples}, {classes}) -> {}", output.display());
@@ -94,7 +95,7 @@ fn run(args: &EvalArgs) -> Result<()> {
     };
     let config = folder.config()?;
     let device = device(args.device.as_deref().unwrap_or(&config.device))?;
-    args.precision.unwrap_or(config.precision).apply();
+    set_precision(args.precision.unwrap_or(config.precision));
     say!("run: {}", folder.path().display());
     let evaluation = evaluation::evaluate(&folder, &device)?;
     say!("{}", evaluation.text());

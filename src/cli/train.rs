@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::evaluation;
 use crate::models::Classifier;
 use crate::nn::state_dict;
+use crate::ops::matmul::set_precision;
 use crate::report::tables;
 use crate::run::config::{merge, read_toml};
 use crate::run::{Part, Provenance, RunConfig, RunFolder};
@@ -107,7 +108,7 @@ fn run(args: &TrainArgs) -> Result<()> {
         true => device_quietly(&run.config.device)?,
         false => device(&run.config.device)?,
     };
-    run.config.precision.apply();
+    set_precision(run.config.precision);
     let stop = stop_flag();
     let plan = run.config.parts(&run.folds);
     if args.share.is_none() && !args.quiet {

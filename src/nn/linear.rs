@@ -25,7 +25,7 @@ pub fn linear<const D: usize>(layer: &Linear, x: Tensor<D>) -> Tensor<D> {
 
 fn on_cpu(device: &Device) -> bool {
     #[cfg(feature = "flex")]
-    return *device == Device::flex();
+    return device.clone().inner() == Device::flex();
     #[cfg(not(feature = "flex"))]
     {
         let _ = device;

@@ -14,7 +14,7 @@ use tgmamba_graph::{Dataset, SourceFile, files};
 use super::presets;
 use crate::error::{Error, Result};
 use crate::models::ModelConfig;
-use crate::ops::matmul;
+pub use crate::ops::matmul::Precision;
 use crate::training::config::TrainingConfig;
 
 /// Everything that decides a run.
@@ -47,29 +47,6 @@ pub struct RunConfig {
     /// How the run came about; written by the program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provenance: Option<Provenance>,
-}
-
-/// How matrix products are computed on a GPU; on the CPU both are exact.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-#[value(rename_all = "lower")]
-pub enum Precision {
-    /// f32 in full precision, the same bits in every run on a device.
-    #[default]
-    Exact,
-    /// The framework's fastest kernels: TF32 tensor cores on NVIDIA GPUs, relative errors of about
-    /// 1e-3, not the same bits in every run.
-    Fast,
-}
-
-impl Precision {
-    /// Makes the products of this process compute so from now on.
-    pub fn apply(self) {
-        matmul::set_precision(match self {
-            Self::Exact => matmul::Precision::Exact,
-            Self::Fast => matmul::Precision::Fast,
-        });
-    }
 }
 
 /// How a run came about.

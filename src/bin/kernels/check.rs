@@ -36,6 +36,8 @@ pub fn cases(quick: bool) -> Vec<Case> {
             [1, 8, 3, 2, 16],
             [2, 3, 5, 7, 6],
             [1, 9, 2, 3, 20],
+            // Does not fit a cube of a small GPU.
+            [1, 24, 3, 2, 64],
         ],
         false => &[
             [3, 1, 1, 1, 1],

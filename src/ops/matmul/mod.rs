@@ -27,11 +27,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::backend::{Dispatch, DispatchDevice};
 use burn::tensor::{DType, Tensor};
+use serde::{Deserialize, Serialize};
 
-/// How matrix products of f32 tensors are computed on a GPU.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How matrix products of f32 tensors are computed on a GPU; on the CPU both are exact.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+#[value(rename_all = "lower")]
 pub enum Precision {
     /// In f32, every sum in a fixed order: the same bits in every run on a device.
+    #[default]
     Exact,
     /// By the framework's fastest kernel: TF32 where the GPU has it (relative errors of 1e-3), and
     /// not the same bits in every run.
