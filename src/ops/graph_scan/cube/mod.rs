@@ -4,6 +4,10 @@
 //! few channels in shared memory and runs over time. What does not fit there runs step by step
 //! (see [`large`]).
 
+// What is decided at compile time stays apart from what units decide, and kernels have no
+// `is_multiple_of`.
+#![allow(clippy::collapsible_if, clippy::manual_is_multiple_of)]
+
 mod backward;
 mod forward;
 mod large;

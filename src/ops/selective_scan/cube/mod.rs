@@ -3,6 +3,10 @@
 //! Lanes are channels, so that reads of (b, l, d) tensors are contiguous; the states of a channel
 //! are spread over some units (see [`tile`]).
 
+// What is decided at compile time stays apart from what units decide, and kernels have no
+// `is_multiple_of`.
+#![allow(clippy::collapsible_if, clippy::manual_is_multiple_of)]
+
 mod backward;
 mod forward;
 mod plan;

@@ -266,13 +266,13 @@ pub fn folded_exp(v: f32) -> f32 {
 #[cube]
 pub fn softplus(v: f32, z: f32) -> f32 {
     let mut series = fma(z, -0.003_176_057f32, 0.019_542_526f32);
-    series = fma(series, z, -0.056_373_611f32);
+    series = fma(series, z, -0.056_373_61f32);
     series = fma(series, z, 0.105_436_236f32);
-    series = fma(series, z, -0.152_696_669f32);
-    series = fma(series, z, 0.196_632_743f32);
-    series = fma(series, z, -0.249_516_159f32);
-    series = fma(series, z, 0.333_297_104f32);
-    series = fma(series, z, -0.499_998_927f32);
+    series = fma(series, z, -0.152_696_67f32);
+    series = fma(series, z, 0.196_632_74f32);
+    series = fma(series, z, -0.249_516_16f32);
+    series = fma(series, z, 0.333_297_1f32);
+    series = fma(series, z, -0.499_998_93f32);
     series = fma(series, z, 1.0f32);
     fma(series, z, max(v, 0.0f32))
 }
@@ -283,11 +283,7 @@ pub fn softplus(v: f32, z: f32) -> f32 {
 /// an exact division would cost twice as much, and a branch.
 #[cube]
 pub fn sigmoid(v: f32, z: f32) -> f32 {
-    let guess = fma(
-        fma(z, 0.323_232_323f32, -0.808_080_792f32),
-        z,
-        0.989_898_98f32,
-    );
+    let guess = fma(fma(z, 0.323_232_32f32, -0.808_080_8f32), z, 0.989_899f32);
     let sum = 1.0f32 + z;
     let better = fma(guess, fma(-sum, guess, 1.0f32), guess);
     let inverse = fma(better, fma(-sum, better, 1.0f32), better);
