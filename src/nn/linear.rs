@@ -1,8 +1,9 @@
 //! Linear layers in the precision of [`crate::ops::matmul`].
 
 use burn::nn::Linear;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 
+use crate::ops::is_cpu;
 use crate::ops::matmul::{Precision, matmul, precision};
 
 /// `x W + b` on the last axis, (.., in) -> (.., out), in the precision that is set.
@@ -13,22 +14,12 @@ use crate::ops::matmul::{Precision, matmul, precision};
 /// # Panics
 /// If x has fewer than two axes or its last axis is not that of the weight.
 pub fn linear<const D: usize>(layer: &Linear, x: Tensor<D>) -> Tensor<D> {
-    if precision() == Precision::Fast || on_cpu(&x.device()) {
+    if precision() == Precision::Fast || is_cpu(&x.device()) {
         return layer.forward(x);
     }
     let y = matmul(x, layer.weight.val().unsqueeze());
     match &layer.bias {
         Some(bias) => y + bias.val().unsqueeze(),
         None => y,
-    }
-}
-
-fn on_cpu(device: &Device) -> bool {
-    #[cfg(feature = "flex")]
-    return device.clone().inner() == Device::flex();
-    #[cfg(not(feature = "flex"))]
-    {
-        let _ = device;
-        false
     }
 }

@@ -2,7 +2,10 @@
 //! version in plain tensor operations in `reference.rs`, kernels for the CPU in `cpu/` and for GPUs
 //! in `cube/`, the backend's operation in `backend.rs` and its gradient in `autodiff.rs`.
 
+#[cfg(feature = "cube")]
+mod cube;
 pub mod graph_scan;
+mod last_state;
 pub mod matmul;
 pub mod selective_scan;
 #[cfg(feature = "flex")]
@@ -10,3 +13,19 @@ mod simd;
 
 pub use graph_scan::{GraphMixing, ScanInput, ScanOutput, graph_scan};
 pub use selective_scan::{SelectiveScanInput, SelectiveScanOutput, selective_scan};
+
+use burn::tensor::Device;
+
+/// Whether tensors of this device, with gradients or without, lie on the CPU.
+pub(crate) fn is_cpu(device: &Device) -> bool {
+    #[cfg(feature = "flex")]
+    return matches!(
+        device.clone().inner().as_dispatch(),
+        burn::backend::DispatchDevice::Flex(_)
+    );
+    #[cfg(not(feature = "flex"))]
+    {
+        let _ = device;
+        false
+    }
+}

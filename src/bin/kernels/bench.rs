@@ -137,11 +137,6 @@ fn line(
     println!();
 }
 
-/// Bytes of one number of this type.
-fn size(dtype: DType) -> usize {
-    dtype.size()
-}
-
 pub fn run(device: &Device, options: &Options) {
     header(&options.limits);
     let wanted = |name: &str| options.case.as_ref().is_none_or(|case| name.contains(case));
@@ -176,7 +171,7 @@ fn graph(name: &str, case: Case, device: &Device, dtype: DType, options: &Option
     );
     let plain = (options.plain && dtype == DType::F32)
         .then(|| median(device, 1, || tracked.step(reference::graph_scan)));
-    let bytes = case.bytes(size(dtype));
+    let bytes = case.bytes(dtype.size());
     line(
         name,
         dtype,
@@ -235,6 +230,6 @@ fn plain_scan(device: &Device, dtype: DType, options: &Options) {
     // Per state and step: decay, update and output forward; thrice that with the gradients.
     let flop = 3.0 * (b * l * d * n) as f64 * 6.0;
     // u, Δ, z, y forward; u, Δ, z, dy and three gradients backward; B and C.
-    let bytes = ((11 * b * l * d + 6 * b * l * n) * size(dtype)) as f64;
+    let bytes = ((11 * b * l * d + 6 * b * l * n) * dtype.size()) as f64;
     line("mamba", dtype, &times, flop, bytes, &options.limits, plain);
 }

@@ -1,9 +1,7 @@
 //! Gradients of the graph scan, by its own backward pass.
 
-use std::sync::{Arc, Mutex};
-
 use burn::backend::{
-    Autodiff, AutodiffBackend, TensorMetadata,
+    Autodiff, AutodiffBackend,
     autodiff::{
         NodeId,
         checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
@@ -12,15 +10,9 @@ use burn::backend::{
     },
     tensor::FloatTensor,
 };
-use burn::tensor::{FloatDType, Shape};
 
 use super::backend::{GraphScanBackend, Operands, Saved, ScanGradients, ScanSpec, Scanned};
-
-/// The gradient of the last state, on its way from the node of the state to that of y.
-///
-/// An operation of the autodiff graph has one output, a scan has two. The state is therefore a
-/// child of y in the graph: it runs before y in the backward pass and leaves its gradient here.
-type StateGradient<B> = Arc<Mutex<Option<FloatTensor<B>>>>;
+use crate::ops::last_state::StateGradient;
 
 #[derive(Debug)]
 struct ScanBackward;
@@ -53,10 +45,7 @@ impl<B: GraphScanBackend> Backward<B, 11> for ScanBackward {
         } = ops.state;
         let [u, delta, a, b, c1, c2, skip, p, a_root, a_rel, state] =
             operands.map(|id| checkpointer.retrieve_node_output::<FloatTensor<B>>(id));
-        let dstate = state_gradient
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
-            .take();
+        let dstate = state_gradient.take();
         let has_state = dstate.is_some();
         let saved = Saved {
             checkpoints,
@@ -99,37 +88,6 @@ impl<B: GraphScanBackend> Backward<B, 11> for ScanBackward {
     }
 }
 
-#[derive(Debug)]
-struct StateBackward;
-
-#[derive(Debug, Clone)]
-struct Output<B: GraphScanBackend> {
-    shape: Shape,
-    dtype: FloatDType,
-    state_gradient: StateGradient<B>,
-}
-
-impl<B: GraphScanBackend> Backward<B, 1> for StateBackward {
-    type State = Output<B>;
-
-    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let dstate = grads.consume::<B>(&ops.node);
-        let [parent] = ops.parents;
-        let Some(parent) = parent else { return };
-        let Output {
-            shape,
-            dtype,
-            state_gradient,
-        } = ops.state;
-        // y may have no other child: its backward pass still has to run.
-        let zeros = B::float_zeros(shape, &dstate.device(), dtype);
-        *state_gradient
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(dstate);
-        grads.register::<B>(parent.id, zeros);
-    }
-}
-
 impl<B: GraphScanBackend, C: CheckpointStrategy> GraphScanBackend for Autodiff<B, C> {
     fn graph_scan(x: Operands<Self>, spec: ScanSpec, _keep: bool) -> Scanned<Self> {
         let nodes = [
@@ -161,28 +119,16 @@ impl<B: GraphScanBackend, C: CheckpointStrategy> GraphScanBackend for Autodiff<B
                     prep.checkpoint(&x.state),
                 ];
                 let out = B::graph_scan(primitives(x), spec, true);
-                let state_gradient = StateGradient::<B>::default();
-                let output = Output {
-                    shape: out.y.shape(),
-                    dtype: out.y.dtype().into(),
-                    state_gradient: state_gradient.clone(),
-                };
+                let state_gradient = StateGradient::new();
                 let kept = Kept {
                     operands,
                     spec,
                     checkpoints: out.checkpoints.clone(),
                     last: out.state.clone(),
-                    state_gradient,
+                    state_gradient: state_gradient.clone(),
                 };
                 let y = prep.finish(kept, out.y);
-                let state = match StateBackward
-                    .prepare::<C>([y.node()])
-                    .compute_bound()
-                    .stateful()
-                {
-                    OpsKind::Tracked(prep) => prep.finish(output, out.state),
-                    OpsKind::UnTracked(prep) => prep.finish(out.state),
-                };
+                let state = state_gradient.track::<C>(&y, out.state);
                 Scanned {
                     y,
                     state,

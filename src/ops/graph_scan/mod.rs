@@ -29,7 +29,7 @@ pub mod reference;
 use burn::backend::Dispatch;
 use burn::tensor::{DType, Device, Tensor};
 
-use super::matmul::matmul;
+use super::{is_cpu, matmul::matmul};
 use backend::{GraphScanBackend, Operands, ScanSpec};
 
 /// Signals and parameters of a selective scan.
@@ -161,18 +161,6 @@ fn checkpoint_distance(l: usize) -> usize {
         true => 1,
         false => (l as f64).sqrt().ceil() as usize,
     }
-}
-
-fn is_cpu(device: &Device) -> bool {
-    #[cfg(feature = "flex")]
-    if matches!(
-        device.clone().inner().as_dispatch(),
-        burn::backend::DispatchDevice::Flex(_)
-    ) {
-        return true;
-    }
-    let _ = device;
-    false
 }
 
 /// Whether this device has a kernel for operands stored like this.

@@ -25,7 +25,8 @@ pub(crate) use cube::gemm;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use burn::backend::{Dispatch, DispatchDevice};
+use super::is_cpu;
+use burn::backend::Dispatch;
 use burn::tensor::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -68,19 +69,10 @@ pub fn precision() -> Precision {
 /// If D < 2, the shapes do not fit together, or m, k or n is zero.
 pub fn matmul<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
     let single = matches!(a.dtype(), DType::F32 | DType::F16 | DType::BF16);
-    if precision() == Precision::Fast || !single || !on_gpu(a.device().as_dispatch()) {
+    if precision() == Precision::Fast || !single || is_cpu(&a.device()) {
         return a.matmul(b);
     }
     exact(a, b)
-}
-
-fn on_gpu(device: &DispatchDevice) -> bool {
-    match device {
-        #[cfg(feature = "cube")]
-        DispatchDevice::Cube(_) => true,
-        DispatchDevice::Autodiff(inner) => on_gpu(inner),
-        _ => false,
-    }
 }
 
 /// The product by this module's own operation, on whatever device.

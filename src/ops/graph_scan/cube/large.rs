@@ -4,8 +4,8 @@
 //! of rows between them (see [`super::rows`]). The state lives in global memory, one step of it:
 //! nothing of size (b, l, v, d, n) exists.
 
-use burn::backend::TensorMetadata;
 use burn::backend::cubecl::dtype_to_storage_type;
+use burn::backend::{TensorMetadata, ops::FloatTensorOps};
 use burn::tensor::{DType, Shape};
 use burn_cubecl::{
     CubeBackend,
@@ -19,7 +19,7 @@ use super::plan::{Sizes, divisors};
 use super::rows::{
     Push, Rows, StepLaunch, advance_rows, pull_rows, push_rows, read_rows, sum_channels,
 };
-use super::{ELEMENTWISE, elementwise, empty, nothing, summed};
+use crate::ops::cube::{ELEMENTWISE, elementwise, empty, nothing, summed};
 use crate::ops::matmul::gemm;
 
 /// A contiguous tensor under another shape.
@@ -31,6 +31,11 @@ fn reshaped(t: &CubeTensor, shape: impl Into<Shape>) -> CubeTensor {
         t.handle.clone(),
         t.dtype,
     )
+}
+
+/// The parts one after the other along `axis`, contiguous.
+fn joined(parts: Vec<CubeTensor>, axis: usize) -> CubeTensor {
+    into_contiguous(CubeBackend::float_cat(parts, axis))
 }
 
 /// One scan in progress.
@@ -111,7 +116,10 @@ impl<'a> Large<'a> {
         let has_past = past.is_some();
         let (h, ph) = match past {
             Some((h, ph)) => (h.clone(), ph),
-            None => (nothing(&self.x.u), nothing(&self.x.u)),
+            None => (
+                nothing(&self.x.u, DType::F32),
+                nothing(&self.x.u, DType::F32),
+            ),
         };
         let (count, dim) = self.grid();
         let x = self.x;
@@ -179,7 +187,8 @@ impl<'a> Large<'a> {
         };
         let (count, dim) = self.grid();
         let x = self.x;
-        let or_nothing = |t: Option<&CubeTensor>| t.cloned().unwrap_or_else(|| nothing(&x.u));
+        let or_nothing =
+            |t: Option<&CubeTensor>| t.cloned().unwrap_or_else(|| nothing(&x.u, DType::F32));
         // SAFETY: one unit per row, bounded inside.
         unsafe {
             push_rows::launch_unchecked(
@@ -237,13 +246,9 @@ pub fn forward(x: &Operands<CubeBackend>, spec: ScanSpec, keep: bool) -> Scanned
                 .iter()
                 .map(|state| reshaped(state, [1, b, v, d, n]))
                 .collect();
-            burn_cubecl::kernel::into_contiguous(
-                <CubeBackend as burn::backend::ops::FloatTensorOps<CubeBackend>>::float_cat(
-                    parts, 0,
-                ),
-            )
+            joined(parts, 0)
         }
-        false => nothing(&x.u),
+        false => nothing(&x.u, DType::F32),
     };
     debug_assert!(!keep || checkpoints.shape()[0] == kept);
     Scanned {
@@ -290,7 +295,7 @@ pub fn backward(
     let db = empty(&x.u, [b, v, l, n], dtype);
     let dc1 = match spec.c1 {
         true => empty(&x.u, [b, v, l, n], dtype),
-        false => nothing(&x.u),
+        false => nothing(&x.u, DType::F32),
     };
     let dc2 = empty(&x.u, [b, v, l, n], dtype);
     let sum_a = scan.state();
@@ -467,11 +472,9 @@ pub fn backward(
             .rev()
             .map(|part| reshaped(part, [samples, 1, v, v]))
             .collect();
-        into_contiguous(<CubeBackend as burn::backend::ops::FloatTensorOps<
-            CubeBackend,
-        >>::float_cat(parts, 1))
+        joined(parts, 1)
     } else {
-        dp.unwrap_or_else(|| nothing(&x.u))
+        dp.unwrap_or_else(|| nothing(&x.u, DType::F32))
     };
     let p_l = if p_steps { l } else { 1 };
     let p = reshaped(&p, [samples, p_l, v, v]);
@@ -487,23 +490,23 @@ pub fn backward(
     ScanGradients {
         u: du,
         delta: ddelta,
-        a: summed(sum_a, [1, b * v, d * n], Shape::new([d, n]), f32),
+        a: summed(sum_a, [1, b * v, d * n], [d, n], f32),
         b: db,
         c1: dc1,
         c2: dc2,
         skip: match spec.skip {
-            true => summed(sum_skip, [1, b * v, d], Shape::new([d]), f32),
-            false => nothing(&x.u),
+            true => summed(sum_skip, [1, b * v, d], [d], f32),
+            false => nothing(&x.u, DType::F32),
         },
         p,
         a_root: match spec.a_root {
             true => matrix(dw_root),
-            false => nothing(&x.u),
+            false => nothing(&x.u, DType::F32),
         },
         a_rel: matrix(dw_rel),
         state: match spec.state {
             true => lam,
-            false => nothing(&x.u),
+            false => nothing(&x.u, DType::F32),
         },
     }
 }

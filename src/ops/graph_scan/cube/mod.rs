@@ -16,54 +16,15 @@ mod rows;
 mod sums;
 mod tile;
 
-use burn::backend::{TensorMetadata, cubecl::dtype_to_storage_type, tensor::FloatTensor};
+use burn::backend::{TensorMetadata, cubecl::dtype_to_storage_type};
 use burn::tensor::{DType, Shape};
 use burn_cubecl::{CubeBackend, kernel::into_contiguous, tensor::CubeTensor};
 use cubecl::prelude::*;
 
 use super::backend::{GraphScanBackend, Operands, Saved, ScanGradients, ScanSpec, Scanned};
+use crate::ops::cube::{ELEMENTWISE, elementwise, empty, nothing, summed};
 use plan::Sizes;
-use sums::add_parts;
 use tile::{Plan, pack_p};
-
-type T = FloatTensor<CubeBackend>;
-
-/// Units of the cubes of element-wise kernels.
-const ELEMENTWISE: u32 = 128;
-
-/// A contiguous tensor with undefined values.
-fn empty(like: &CubeTensor, shape: impl Into<Shape>, dtype: DType) -> CubeTensor {
-    let shape = shape.into();
-    let buffer = like.client.empty(shape.num_elements() * dtype.size());
-    CubeTensor::new_contiguous(
-        like.client.clone(),
-        like.device.clone(),
-        shape,
-        buffer,
-        dtype,
-    )
-}
-
-/// One element, for a gradient nobody reads and for an argument a kernel does not use.
-fn nothing(like: &CubeTensor) -> CubeTensor {
-    // Kernels see vectors of four.
-    let buffer = like.client.empty(4 * DType::F32.size());
-    CubeTensor::new_contiguous(
-        like.client.clone(),
-        like.device.clone(),
-        Shape::new([1]),
-        buffer,
-        DType::F32,
-    )
-}
-
-/// Enough cubes of [`ELEMENTWISE`] units for `count` units.
-fn elementwise(count: usize) -> CubeCount {
-    let cubes = count.div_ceil(ELEMENTWISE as usize) as u32;
-    // One axis holds up to 65,535 cubes on every runtime.
-    let x = cubes.min(32_768);
-    CubeCount::Static(x, cubes.div_ceil(x.max(1)), 1)
-}
 
 fn contiguous(x: Operands<CubeBackend>) -> Operands<CubeBackend> {
     Operands {
@@ -89,7 +50,7 @@ fn packed(p: &CubeTensor, plan: &Plan, both: bool) -> (CubeTensor, CubeTensor) {
     let pt = empty(p, [vectors, 4], DType::F32);
     let pn = match both {
         true => empty(p, [vectors, 4], DType::F32),
-        false => nothing(p),
+        false => nothing(p, DType::F32),
     };
     // SAFETY: one unit per vector of the outputs, bounded inside.
     unsafe {
@@ -109,42 +70,6 @@ fn packed(p: &CubeTensor, plan: &Plan, both: bool) -> (CubeTensor, CubeTensor) {
     (pt, pn)
 }
 
-/// Σ over the middle axis of (outer, count, inner), always in the same order.
-fn summed(parts: CubeTensor, [outer, count, inner]: [usize; 3], shape: Shape, to: DType) -> T {
-    // Long sums in two stages, so that enough units work on them.
-    const RUN: usize = 32;
-    let stage = |parts: CubeTensor, [outer, count, inner]: [usize; 3], shape: Shape, to: DType| {
-        let out = empty(&parts, shape, to);
-        let client = parts.client.clone();
-        // SAFETY: one unit per element of the output, bounded inside.
-        unsafe {
-            add_parts::launch_unchecked(
-                &client,
-                elementwise(outer * inner),
-                CubeDim::new_1d(ELEMENTWISE),
-                parts.into_buffer_arg(),
-                out.clone().into_buffer_arg(),
-                count,
-                inner,
-                outer,
-                dtype_to_storage_type(to),
-            );
-        }
-        out
-    };
-    if count > 2 * RUN && count.is_multiple_of(RUN) && outer == 1 {
-        let runs = count / RUN;
-        let half = stage(
-            parts,
-            [runs, RUN, inner],
-            Shape::new([runs, inner]),
-            DType::F32,
-        );
-        return summed(half, [1, runs, inner], shape, to);
-    }
-    stage(parts, [outer, count, inner], shape, to)
-}
-
 impl GraphScanBackend for CubeBackend {
     fn graph_scan(x: Operands<Self>, spec: ScanSpec, keep: bool) -> Scanned<Self> {
         let x = contiguous(x);
@@ -159,7 +84,7 @@ impl GraphScanBackend for CubeBackend {
         let last = empty(&x.u, [b, v, d, n], DType::F32);
         let checkpoints = match keep {
             true => empty(&x.u, [l.div_ceil(every), b, v, d, n], DType::F32),
-            false => nothing(&x.u),
+            false => nothing(&x.u, DType::F32),
         };
         let (pt, _) = packed(&x.p, &plan, false);
         let client = x.u.client.clone();
@@ -219,7 +144,7 @@ impl GraphScanBackend for CubeBackend {
         let f32 = DType::F32;
         let only_if = |present: bool, shape: Shape| match present {
             true => empty(&x.u, shape, f32),
-            false => nothing(&x.u),
+            false => nothing(&x.u, DType::F32),
         };
         let scratch = only_if(spec.every > 1, Shape::new([spec.every, b, v, d, n]));
         let du = empty(&x.u, [b, v, l, d], dtype);
@@ -276,7 +201,7 @@ impl GraphScanBackend for CubeBackend {
         }
         let per_step = |parts: CubeTensor| {
             let inner = b * v * l * n;
-            summed(parts, [1, groups, inner], Shape::new([b, v, l, n]), dtype)
+            summed(parts, [1, groups, inner], [b, v, l, n], dtype)
         };
         let (p_count, p_inner) = match sizes.p_batch {
             true => (groups, b * p_l * v * v),
@@ -302,12 +227,12 @@ impl GraphScanBackend for CubeBackend {
         ScanGradients {
             u: du,
             delta: ddelta,
-            a: summed(part_a, [1, b, d * n], Shape::new([d, n]), f32),
+            a: summed(part_a, [1, b, d * n], [d, n], f32),
             b: per_step(part_b),
             c1: if spec.c1 { per_step(part_c1) } else { part_c1 },
             c2: per_step(part_c2),
             skip: match spec.skip {
-                true => summed(part_skip, [1, b, d], Shape::new([d]), f32),
+                true => summed(part_skip, [1, b, d], [d], f32),
                 false => part_skip,
             },
             p: summed(
@@ -318,7 +243,7 @@ impl GraphScanBackend for CubeBackend {
             ),
             a_root: match spec.a_root {
                 true => square(matrix(0)),
-                false => nothing(&x.u),
+                false => nothing(&x.u, DType::F32),
             },
             a_rel: square(matrix(matrices - 1)),
             state: dinitial,

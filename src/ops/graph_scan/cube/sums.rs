@@ -1,4 +1,4 @@
-//! Sums the backward pass takes over the channels of a cube, and over cubes.
+//! Sums the backward pass takes over the channels of a cube.
 //!
 //! The outer products that give dP and dW have few results and many terms: their results are cut
 //! into tiles, a tile is given to several units that take every k-th term, and the units' parts
@@ -359,27 +359,5 @@ pub fn write_w(
                 }
             }
         }
-    }
-}
-
-/// out[i] = Σ_k parts[k, i], k in order; for partial sums of cubes.
-#[cube(launch_unchecked)]
-pub fn add_parts<F: Float>(
-    parts: &[f32],
-    out: &mut [F],
-    count: usize,
-    inner: usize,
-    outer: usize,
-    #[define(F)] _dtype: ElemType,
-) {
-    // parts: (outer, count, inner), out: (outer, inner).
-    let i = ABSOLUTE_POS;
-    if i < outer * inner {
-        let base = (i / inner) * count * inner + i % inner;
-        let mut sum = 0.0f32;
-        for k in 0..count {
-            sum += parts[base + k * inner];
-        }
-        out[i] = F::cast_from(sum);
     }
 }

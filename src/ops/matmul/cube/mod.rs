@@ -18,7 +18,8 @@ use burn_cubecl::{CubeBackend, kernel::into_contiguous, tensor::CubeTensor};
 use cubecl::prelude::*;
 
 use super::backend::{MatmulBackend, shape};
-use kernel::{COLUMNS, LANES, SizesLaunch, add_parts, product};
+use crate::ops::cube::{add_parts, cubes, empty};
+use kernel::{SizesLaunch, product};
 use tile::Plan;
 
 /// op(A) op(B) of contiguous (batch, rows, columns) in f32, f16 or bf16; batch sizes are equal or
@@ -125,42 +126,11 @@ pub(crate) fn gemm(
             dtype_to_storage_type(dtype),
             dtype_to_storage_type(target_dtype),
         );
-        if parts > 1 {
-            add_parts::launch_unchecked(
-                &client,
-                cubes((outer * m * n).div_ceil(COLUMNS)),
-                CubeDim::new_1d((COLUMNS * LANES) as u32),
-                address,
-                target.into_buffer_arg(),
-                out.clone().into_buffer_arg(),
-                outer,
-                parts,
-                m * n,
-                accumulate,
-                dtype_to_storage_type(dtype),
-            );
-        }
+    }
+    if parts > 1 {
+        add_parts(target, &out, [outer, parts, m * n], accumulate);
     }
     out
-}
-
-/// At least `count` cubes.
-fn cubes(count: usize) -> CubeCount {
-    // One axis holds up to 65,535 cubes on every runtime.
-    let x = count.min(32_768);
-    CubeCount::Static(x as u32, count.div_ceil(x) as u32, 1)
-}
-
-/// A contiguous tensor with undefined values.
-fn empty(like: &CubeTensor, shape: Shape, dtype: DType) -> CubeTensor {
-    let buffer = like.client.empty(shape.num_elements() * dtype.size());
-    CubeTensor::new_contiguous(
-        like.client.clone(),
-        like.device.clone(),
-        shape,
-        buffer,
-        dtype,
-    )
 }
 
 /// The tensor as contiguous rows, and whether that is its transpose: a view that only swaps the

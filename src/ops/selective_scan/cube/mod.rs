@@ -13,36 +13,14 @@ mod plan;
 mod sums;
 mod tile;
 
-use burn::backend::{cubecl::dtype_to_storage_type, tensor::FloatTensor};
+use burn::backend::cubecl::dtype_to_storage_type;
 use burn::tensor::{DType, Shape};
 use burn_cubecl::{CubeBackend, kernel::into_contiguous, tensor::CubeTensor};
 use cubecl::prelude::*;
 
 use super::backend::{Operands, Saved, ScanGradients, ScanSpec, Scanned, SelectiveScanBackend};
+use crate::ops::cube::{empty, nothing, summed};
 use plan::Sizes;
-
-type T = FloatTensor<CubeBackend>;
-
-/// Units of the cubes of element-wise kernels.
-const ELEMENTWISE: u32 = 128;
-
-/// A contiguous tensor with undefined values.
-fn empty(like: &CubeTensor, shape: impl Into<Shape>, dtype: DType) -> CubeTensor {
-    let shape = shape.into();
-    let buffer = like.client.empty(shape.num_elements() * dtype.size());
-    CubeTensor::new_contiguous(
-        like.client.clone(),
-        like.device.clone(),
-        shape,
-        buffer,
-        dtype,
-    )
-}
-
-/// One element, for a gradient nobody reads and an argument a kernel does not use.
-fn nothing(like: &CubeTensor, dtype: DType) -> CubeTensor {
-    empty(like, [1], dtype)
-}
 
 fn contiguous(x: Operands<CubeBackend>) -> Operands<CubeBackend> {
     Operands {
@@ -56,30 +34,6 @@ fn contiguous(x: Operands<CubeBackend>) -> Operands<CubeBackend> {
         bias: into_contiguous(x.bias),
         state: into_contiguous(x.state),
     }
-}
-
-/// Σ over the middle axis of (outer, count, inner), always in the same order.
-fn summed(parts: CubeTensor, [outer, count, inner]: [usize; 3], shape: Shape, to: DType) -> T {
-    let out = empty(&parts, shape, to);
-    let client = parts.client.clone();
-    let cubes = (outer * inner).div_ceil(ELEMENTWISE as usize) as u32;
-    // One axis holds up to 65,535 cubes on every runtime.
-    let x = cubes.min(32_768);
-    // SAFETY: one unit per element of the output, bounded inside.
-    unsafe {
-        sums::add_parts::launch_unchecked(
-            &client,
-            CubeCount::Static(x, cubes.div_ceil(x), 1),
-            CubeDim::new_1d(ELEMENTWISE),
-            parts.into_buffer_arg(),
-            out.clone().into_buffer_arg(),
-            outer,
-            count,
-            inner,
-            dtype_to_storage_type(to),
-        );
-    }
-    out
 }
 
 impl SelectiveScanBackend for CubeBackend {

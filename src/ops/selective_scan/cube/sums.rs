@@ -50,24 +50,3 @@ pub fn fold_shared(
     sync_cube();
     sum
 }
-
-/// out[o, i] = Σ_k parts[o, k, i], with k in ascending order; one unit per value of `out`.
-#[cube(launch_unchecked)]
-pub fn add_parts<F: Float>(
-    parts: &[f32],
-    out: &mut [F],
-    outer: usize,
-    count: usize,
-    inner: usize,
-    #[define(F)] _dtype: ElemType,
-) {
-    let at = ABSOLUTE_POS;
-    if at < outer * inner {
-        let base = (at / inner) * count * inner + at % inner;
-        let mut sum = 0.0f32;
-        for k in 0..count {
-            sum += parts[base + k * inner];
-        }
-        out[at] = F::cast_from(sum);
-    }
-}
