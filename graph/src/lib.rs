@@ -8,6 +8,7 @@
 //! graph is a `petgraph`. Letters: `b` batch, `v`/`w` vertices, `l` time, `f` features.
 
 pub mod datasets;
+pub mod electrodes;
 pub mod error;
 pub mod files;
 pub mod formats;

@@ -131,7 +131,8 @@ pub struct FolderConfig {
     pub sampling_rate: Option<f64>,
     /// Sensor names.
     pub sensors: Vec<String>,
-    /// A table `name,x,y[,z]`, metres.
+    /// A table `name,x,y[,z]`, metres; or `10-05`: the sensors are EEG electrodes, whose positions
+    /// follow from their names, see [`electrode_positions`](crate::electrodes::electrode_positions).
     pub positions: Option<PathBuf>,
     /// The graph.
     pub graph: GraphFiles,

@@ -96,10 +96,8 @@ pub(super) fn read(data_dir: Option<&Path>) -> Result<RecordingSet> {
         }
     }
     let mut sources = vec![files::source_file(&path)?, files::source_file(&label_path)?];
-    let positions = electrodes::standard(data_dir, &folder, &sensors)?.map(|(p, source)| {
-        sources.push(source);
-        p
-    });
+    let (positions, table) = electrodes::standard(data_dir, &folder, &sensors)?;
+    sources.extend(table);
     Ok(RecordingSet {
         info: DatasetInfo {
             name: "finger-movements".into(),
@@ -112,7 +110,7 @@ pub(super) fn read(data_dir: Option<&Path>) -> Result<RecordingSet> {
                 .into(),
         },
         sensors,
-        positions,
+        positions: Some(positions),
         adjacency: None,
         classes: vec!["left".into(), "right".into()],
         recordings,

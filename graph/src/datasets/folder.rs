@@ -10,6 +10,7 @@ use super::labels::{self, Raw};
 use super::manifest::Manifest;
 use super::read_positions;
 use super::variables::{Arrays, Item, Layout, items};
+use crate::electrodes::electrode_positions;
 use crate::formats::csv::read_series;
 use crate::formats::ts;
 use crate::windows::RecordingSet;
@@ -78,7 +79,9 @@ pub(super) fn recordings(folder: &Path, config: &FolderConfig) -> Result<Recordi
             ));
         }
     }
-    if let Some(file) = &config.positions {
+    if config.positions.as_deref() == Some(Path::new("10-05")) {
+        shared.positions = Some(electrode_positions(&sensors)?);
+    } else if let Some(file) = &config.positions {
         let path = folder.join(file);
         shared.positions = Some(read_positions(&path, &sensors)?);
         others.push(path);

@@ -90,10 +90,8 @@ pub(super) fn read(data_dir: Option<&Path>, subjects: &[String]) -> Result<Recor
         sources.push(files::source_file(path)?);
     }
     let sensors = SENSORS.map(String::from).to_vec();
-    let positions = electrodes::standard(data_dir, &folder, &sensors)?.map(|(p, source)| {
-        sources.push(source);
-        p
-    });
+    let (positions, table) = electrodes::standard(data_dir, &folder, &sensors)?;
+    sources.extend(table);
     Ok(RecordingSet {
         info: DatasetInfo {
             name: "ssvep-exo".into(),
@@ -105,7 +103,7 @@ pub(super) fn read(data_dir: Option<&Path>, subjects: &[String]) -> Result<Recor
                 .into(),
         },
         sensors,
-        positions,
+        positions: Some(positions),
         adjacency: None,
         classes: CLASSES.map(String::from).to_vec(),
         recordings,

@@ -129,14 +129,7 @@ impl SensorGraph {
                 format!("give k between 1 and {}", nodes.len().saturating_sub(1)),
             ));
         }
-        let sigma = match weights {
-            EdgeWeights::Gaussian => checked_sigma(sigma, distances)?,
-            EdgeWeights::Binary => 1.0,
-        };
-        let weight = |d: f64| match weights {
-            EdgeWeights::Gaussian => kernel(d, sigma) as f32,
-            EdgeWeights::Binary => 1.0,
-        };
+        let weight = edge_weight(weights, sigma, distances)?;
         for target in 0..nodes.len() {
             let mut others: Vec<usize> = (0..nodes.len())
                 .filter(|s| *s != target && distances[[target, *s]].is_finite())
@@ -151,6 +144,37 @@ impl SensorGraph {
                 let back = graph.adjacency_entry(source, target);
                 graph.set_edge(source, target, weight.max(back));
                 graph.set_edge(target, source, weight.max(back));
+            }
+        }
+        Ok(graph)
+    }
+
+    /// Edges between nodes at most `radius` apart, in the unit of `distances`; no self loops.
+    ///
+    /// `distances`, weights and `sigma` as in [`nearest`](Self::nearest).
+    ///
+    /// # Errors
+    /// As [`gaussian`](Self::gaussian); and when the radius is negative or not finite.
+    pub fn within(
+        nodes: &[String],
+        distances: &Array2<f64>,
+        radius: f64,
+        weights: EdgeWeights,
+        sigma: Option<f64>,
+    ) -> Result<Self> {
+        let mut graph = Self::unconnected(nodes)?;
+        check_distances(nodes, distances)?;
+        if !(radius.is_finite() && radius >= 0.0) {
+            return Err(Error::config(
+                "radius",
+                format!("a largest distance of {radius}"),
+                "give a distance of 0 or more, in the unit of the positions",
+            ));
+        }
+        let weight = edge_weight(weights, sigma, distances)?;
+        for ((target, source), d) in distances.indexed_iter() {
+            if target != source && *d <= radius {
+                graph.set_edge(target, source, weight(*d));
             }
         }
         Ok(graph)
@@ -228,6 +252,19 @@ pub fn pairwise_distances(positions: &Array2<f64>) -> Array2<f64> {
         let difference = &positions.row(i) - &positions.row(j);
         difference.dot(&difference).sqrt()
     })
+}
+
+/// The weight of an edge as a function of its length.
+fn edge_weight(
+    weights: EdgeWeights,
+    sigma: Option<f64>,
+    distances: &Array2<f64>,
+) -> Result<impl Fn(f64) -> f32 + use<>> {
+    let sigma = match weights {
+        EdgeWeights::Gaussian => Some(checked_sigma(sigma, distances)?),
+        EdgeWeights::Binary => None,
+    };
+    Ok(move |d| sigma.map_or(1.0, |s| kernel(d, s) as f32))
 }
 
 fn kernel(distance: f64, sigma: f64) -> f64 {
@@ -349,6 +386,23 @@ mod tests {
             .to_string();
         assert!(message.contains("\"b\" -> \"a\""), "{message}");
         assert!(SensorGraph::from_adjacency(&nodes, &Array2::zeros((2, 3))).is_err());
+    }
+
+    #[test]
+    fn radius_includes_its_boundary() {
+        let nodes = names(&["a", "b", "c"]);
+        let distances = pairwise_distances(&array![[0.0, 0.0], [3.0, 4.0], [0.0, 8.0]]);
+        let near = |radius, weights| SensorGraph::within(&nodes, &distances, radius, weights, None);
+        let graph = near(5.0, EdgeWeights::Binary).unwrap();
+        assert_close(
+            &graph.adjacency(),
+            &array![[0.0, 1.0, 0.0], [1.0, 0.0, 1.0], [0.0, 1.0, 0.0]],
+        );
+        assert_eq!(near(4.9, EdgeWeights::Binary).unwrap().n_edges(), 0);
+        let graph = near(9.0, EdgeWeights::Gaussian).unwrap();
+        assert!((graph.adjacency()[[0, 1]] - 0.06866117).abs() < 1e-6);
+        assert!(near(f64::NAN, EdgeWeights::Binary).is_err());
+        assert!(near(-1.0, EdgeWeights::Binary).is_err());
     }
 
     // numpy: d = distances of [[0, 0], [3, 4], [0, 8]]; exp(-(d / d.std()) ** 2), d.std() = 3.055050

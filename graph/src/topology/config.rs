@@ -1,5 +1,6 @@
 //! Which graph a run uses, as written in its configuration.
 
+use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use super::{SensorGraph, correlation_strength, pairwise_distances};
@@ -39,6 +40,16 @@ pub enum GraphConfig {
         #[serde(default = "yes")]
         symmetric: bool,
     },
+    /// Every node hears those within a distance.
+    Radius {
+        /// Largest distance that makes an edge, metres.
+        metres: f64,
+        #[serde(default)]
+        weights: EdgeWeights,
+        /// Width in metres of Gaussian weights, as for `gaussian`.
+        #[serde(default)]
+        sigma: Option<f64>,
+    },
     /// |Pearson's r| between the signals of the training samples.
     Correlation {
         /// Smallest |r| that makes an edge.
@@ -54,7 +65,7 @@ pub enum GraphConfig {
     None {},
 }
 
-/// Weights of a nearest-neighbour graph.
+/// Weights of the edges that `knn` and `radius` choose.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EdgeWeights {
@@ -136,6 +147,7 @@ impl GraphConfig {
             Self::Given {} => "given",
             Self::Gaussian { .. } => "gaussian",
             Self::Knn { .. } => "knn",
+            Self::Radius { .. } => "radius",
             Self::Correlation { .. } => "correlation",
             Self::Complete {} => "complete",
             Self::None {} => "none",
@@ -152,22 +164,6 @@ impl GraphConfig {
 /// is out of range.
 pub fn build(cfg: &GraphConfig, dataset: &Dataset, train: &[usize]) -> Result<SensorGraph> {
     let nodes = &dataset.sensors;
-    let distances = || {
-        let positions = dataset.positions.as_ref().ok_or_else(|| {
-            Error::config(
-                "graph.kind",
-                format!(
-                    "\"{}\" needs sensor positions and {} has none",
-                    cfg.kind(),
-                    dataset_name(dataset)
-                ),
-                "use \"correlation\", \"complete\" or \"none\", or give positions",
-            )
-        })?;
-        // Checks shape and values before distances are taken.
-        SensorGraph::unconnected(nodes)?.with_positions(positions.clone())?;
-        Ok::<_, Error>(pairwise_distances(positions))
-    };
     let graph = match cfg {
         GraphConfig::Given {} => {
             let adjacency = dataset.adjacency.as_ref().ok_or_else(|| {
@@ -183,28 +179,74 @@ pub fn build(cfg: &GraphConfig, dataset: &Dataset, train: &[usize]) -> Result<Se
             })?;
             SensorGraph::from_adjacency(nodes, adjacency)?
         }
-        GraphConfig::Gaussian {
-            sigma,
-            threshold,
-            self_loops,
-        } => SensorGraph::gaussian(nodes, &distances()?, *sigma, *threshold, *self_loops)?,
-        GraphConfig::Knn {
-            k,
-            weights,
-            sigma,
-            symmetric,
-        } => SensorGraph::nearest(nodes, &distances()?, *k, *weights, *sigma, *symmetric)?,
         GraphConfig::Correlation { threshold, top_k } => {
             let strength = correlation_strength(dataset, train)?;
             SensorGraph::correlated(nodes, &strength, *threshold, *top_k)?
         }
-        GraphConfig::Complete {} => SensorGraph::complete(nodes)?,
-        GraphConfig::None {} => SensorGraph::unconnected(nodes)?,
+        _ => match (&dataset.positions, cfg) {
+            (Some(positions), _) => return build_from_positions(cfg, nodes, positions),
+            (None, GraphConfig::Complete {}) => SensorGraph::complete(nodes)?,
+            (None, GraphConfig::None {}) => SensorGraph::unconnected(nodes)?,
+            (None, _) => {
+                return Err(Error::config(
+                    "graph.kind",
+                    format!(
+                        "\"{}\" needs sensor positions and {} has none",
+                        cfg.kind(),
+                        dataset_name(dataset)
+                    ),
+                    "use \"correlation\", \"complete\" or \"none\", or give positions",
+                ));
+            }
+        },
     };
     match &dataset.positions {
         Some(positions) => graph.with_positions(positions.clone()),
         None => Ok(graph),
     }
+}
+
+/// Builds a graph that follows from positions alone, (nodes, 2 or 3), metres; it carries them.
+///
+/// # Errors
+/// When `cfg` is `given` or `correlation`, positions do not fit the nodes, a name is given twice,
+/// or a parameter is out of range.
+pub fn build_from_positions(
+    cfg: &GraphConfig,
+    nodes: &[String],
+    positions: &Array2<f64>,
+) -> Result<SensorGraph> {
+    // Checks shape and values before distances are taken.
+    SensorGraph::unconnected(nodes)?.with_positions(positions.clone())?;
+    let distances = pairwise_distances(positions);
+    let graph = match cfg {
+        GraphConfig::Gaussian {
+            sigma,
+            threshold,
+            self_loops,
+        } => SensorGraph::gaussian(nodes, &distances, *sigma, *threshold, *self_loops)?,
+        GraphConfig::Knn {
+            k,
+            weights,
+            sigma,
+            symmetric,
+        } => SensorGraph::nearest(nodes, &distances, *k, *weights, *sigma, *symmetric)?,
+        GraphConfig::Radius {
+            metres,
+            weights,
+            sigma,
+        } => SensorGraph::within(nodes, &distances, *metres, *weights, *sigma)?,
+        GraphConfig::Complete {} => SensorGraph::complete(nodes)?,
+        GraphConfig::None {} => SensorGraph::unconnected(nodes)?,
+        GraphConfig::Given {} | GraphConfig::Correlation { .. } => {
+            return Err(Error::config(
+                "graph.kind",
+                format!("\"{}\" does not follow from positions", cfg.kind()),
+                "use \"gaussian\", \"knn\", \"radius\", \"complete\" or \"none\"",
+            ));
+        }
+    };
+    graph.with_positions(positions.clone())
 }
 
 fn dataset_name(dataset: &Dataset) -> String {
@@ -277,6 +319,7 @@ mod tests {
             GraphConfig::default(),
             GraphConfig::gaussian(),
             GraphConfig::knn(1),
+            parse("graph = { kind = \"radius\", metres = 1 }").unwrap(),
         ] {
             let message = build(&cfg, &data, &[0]).unwrap_err().to_string();
             assert!(message.contains(cfg.kind()), "{message}");

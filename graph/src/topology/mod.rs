@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, Result};
 
 pub use builders::pairwise_distances;
-pub use config::{EdgeWeights, GraphConfig, build};
+pub use config::{EdgeWeights, GraphConfig, build, build_from_positions};
 pub use correlation::correlation_strength;
 pub use layout::{HEAD_RADIUS, layout_2d};
 
