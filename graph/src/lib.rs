@@ -16,6 +16,7 @@ pub mod loader;
 pub mod node_features;
 pub mod recording;
 pub mod scale;
+pub mod series;
 pub mod signal;
 pub mod split;
 pub mod table;
@@ -24,3 +25,4 @@ pub mod windows;
 
 pub use error::{Error, Result};
 pub use recording::{Dataset, DatasetInfo, Labels, Part, Recording, SourceFile};
+pub use series::Series;

@@ -7,6 +7,8 @@
 mod builders;
 mod config;
 mod correlation;
+mod csr;
+mod csr_propagation;
 mod layout;
 pub mod propagation;
 
@@ -21,6 +23,7 @@ use crate::{Error, Result};
 pub use builders::pairwise_distances;
 pub use config::{EdgeWeights, GraphConfig, build, build_from_positions};
 pub use correlation::correlation_strength;
+pub use csr::{CsrGraph, GraphStatistics, Spread, Symmetry};
 pub use layout::{HEAD_RADIUS, layout_2d};
 
 /// A directed, weighted graph over named sensors.

@@ -1,0 +1,578 @@
+//! A [`Series`]: what a network of sensors measured, step by step, in one piece.
+//!
+//! Classification sees many short recordings; forecasting sees one long one, with a clock and
+//! gaps. Values lie time first, (time, nodes, features), so that a window is one contiguous piece
+//! of memory and files of more steps than memory can be mapped.
+
+mod protocol;
+mod stamp;
+mod time;
+
+use std::sync::Arc;
+
+use ndarray::{Array2, Array3, Axis, Zip};
+use serde::{Deserialize, Serialize};
+
+use crate::topology::{CsrGraph, pairwise_distances};
+use crate::{DatasetInfo, Error, Labels, Recording, Result, SourceFile};
+
+pub use protocol::{ForecastProtocol, ForecastSplit, Scaling, WindowStarts};
+pub use stamp::{parse_stamp, stamp_of, write_stamp};
+pub use time::{Arranged, Duplicates, Gap, Gaps, Order, Step, TimeAxis, TimePolicy, TimeReport};
+
+/// Radius of the sphere with the surface of the Earth, metres.
+const EARTH_RADIUS: f64 = 6_371_007.2;
+
+/// One quantity that every sensor measures.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Feature {
+    /// Name, as in the file.
+    pub name: String,
+    /// Unit; empty where there is none or it is not known.
+    pub unit: String,
+    /// The value that stands for "not measured" in the file, beside NaN.
+    pub null_value: Option<f32>,
+}
+
+impl Feature {
+    /// A feature whose missing values are NaN.
+    pub fn new(name: impl Into<String>, unit: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            unit: unit.into(),
+            null_value: None,
+        }
+    }
+
+    /// The same feature with a value that stands for "not measured".
+    pub fn null(mut self, value: f32) -> Self {
+        self.null_value = Some(value);
+        self
+    }
+}
+
+/// Where the sensors are, (nodes, 2).
+#[derive(Debug, Clone, PartialEq)]
+pub enum Positions {
+    /// Latitude and longitude, degrees (WGS 84).
+    LatLon(Array2<f64>),
+    /// Coordinates in a plane, metres (east, north).
+    Metres(Array2<f64>),
+}
+
+impl Positions {
+    /// The table itself, (nodes, 2).
+    pub fn table(&self) -> &Array2<f64> {
+        match self {
+            Self::LatLon(p) | Self::Metres(p) => p,
+        }
+    }
+
+    /// Distances between all sensors, (nodes, nodes), metres: along the great circle (haversine,
+    /// sphere of 6371.0072 km) for degrees, straight for metres.
+    pub fn distances(&self) -> Array2<f64> {
+        match self {
+            Self::Metres(p) => pairwise_distances(p),
+            Self::LatLon(p) => {
+                let n = p.nrows();
+                Array2::from_shape_fn((n, n), |(i, j)| {
+                    haversine([p[[i, 0]], p[[i, 1]]], [p[[j, 0]], p[[j, 1]]])
+                })
+            }
+        }
+    }
+}
+
+/// Great-circle distance of two points (latitude, longitude in degrees), metres:
+/// 2 R asin √(sin²(Δφ/2) + cos φ₁ cos φ₂ sin²(Δλ/2)).
+fn haversine(a: [f64; 2], b: [f64; 2]) -> f64 {
+    let [lat_a, lon_a] = a.map(f64::to_radians);
+    let [lat_b, lon_b] = b.map(f64::to_radians);
+    let h = ((lat_b - lat_a) / 2.0).sin().powi(2)
+        + lat_a.cos() * lat_b.cos() * ((lon_b - lon_a) / 2.0).sin().powi(2);
+    2.0 * EARTH_RADIUS * h.sqrt().min(1.0).asin()
+}
+
+/// The graph that came with the data. Graphs are shared, never copied.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SeriesGraph {
+    /// The same at every step.
+    Static(Arc<CsrGraph>),
+    /// One for each step; steps may share one.
+    PerStep(Vec<Arc<CsrGraph>>),
+}
+
+impl SeriesGraph {
+    /// A graph that does not change.
+    pub fn fixed(graph: CsrGraph) -> Self {
+        Self::Static(Arc::new(graph))
+    }
+
+    /// The graph at step `t`, `None` past the end of a sequence.
+    pub fn at(&self, t: usize) -> Option<&Arc<CsrGraph>> {
+        match self {
+            Self::Static(graph) => Some(graph),
+            Self::PerStep(graphs) => graphs.get(t),
+        }
+    }
+
+    /// Whether it changes with time.
+    pub fn is_dynamic(&self) -> bool {
+        matches!(self, Self::PerStep(_))
+    }
+}
+
+/// Measurements of all sensors of a network over time.
+///
+/// Made by [`Series::new`] and the `with_` functions, which check that everything fits.
+#[derive(Debug, Clone)]
+pub struct Series {
+    pub info: DatasetInfo,
+    /// Sensor names, in the order of the nodes.
+    pub sensors: Vec<String>,
+    /// What is measured, in the order of the features.
+    pub features: Vec<Feature>,
+    /// Values, (time, nodes, features), in the unit of the file; finite, and 0 where not observed.
+    pub values: Array3<f32>,
+    /// `true` where observed, (time, nodes, features); `None` when nothing is missing.
+    pub observed: Option<Array3<bool>>,
+    /// When each step was, where known.
+    pub time: Option<TimeAxis>,
+    /// Where the sensors are, where known.
+    pub positions: Option<Positions>,
+    /// The graph that came with the data.
+    pub graph: Option<SeriesGraph>,
+    /// Files read.
+    pub sources: Vec<SourceFile>,
+}
+
+impl Series {
+    /// A series of `values`, (time, nodes, features). Values that are NaN or infinite, or equal to
+    /// the null value of their feature, count as not observed and become 0.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the shape does not fit the sensors and features, an axis is empty, or
+    /// a sensor or feature is named twice.
+    ///
+    /// ```
+    /// use ndarray::array;
+    /// use tgmamba_graph::series::{Feature, Series};
+    /// let speed = vec![Feature::new("speed", "mph").null(0.0)];
+    /// let sensors = vec!["a".to_string(), "b".to_string()];
+    /// let s = Series::new(Default::default(), sensors, speed, array![[[61.0], [0.0]]])?;
+    /// assert_eq!(s.observed, Some(array![[[true], [false]]]));
+    /// # Ok::<(), tgmamba_graph::Error>(())
+    /// ```
+    pub fn new(
+        info: DatasetInfo,
+        sensors: Vec<String>,
+        features: Vec<Feature>,
+        mut values: Array3<f32>,
+    ) -> Result<Self> {
+        let name = info.name.clone();
+        let (l, v, f) = values.dim();
+        if (v, f) != (sensors.len(), features.len()) || l == 0 || v == 0 || f == 0 {
+            return Err(Error::config(
+                format!("data set {name}"),
+                format!(
+                    "has values of shape ({l}, {v}, {f}) for {} sensors and {} features",
+                    sensors.len(),
+                    features.len()
+                ),
+                "give values as (time, nodes, features), none of them empty",
+            ));
+        }
+        unique(&name, "sensor", sensors.iter().map(String::as_str))?;
+        unique(&name, "feature", features.iter().map(|f| f.name.as_str()))?;
+        let nulls: Vec<Option<f32>> = features.iter().map(|f| f.null_value).collect();
+        let missing = |value: f32, null: Option<f32>| !value.is_finite() || null == Some(value);
+        let any = values
+            .lanes(Axis(2))
+            .into_iter()
+            .any(|lane| lane.iter().zip(&nulls).any(|(v, n)| missing(*v, *n)));
+        let observed = any.then(|| {
+            let mut observed = Array3::from_elem((l, v, f), true);
+            Zip::from(values.lanes_mut(Axis(2)))
+                .and(observed.lanes_mut(Axis(2)))
+                .par_for_each(|mut value, mut seen| {
+                    for (k, null) in nulls.iter().enumerate() {
+                        if missing(value[k], *null) {
+                            value[k] = 0.0;
+                            seen[k] = false;
+                        }
+                    }
+                });
+            observed
+        });
+        Ok(Self {
+            info,
+            sensors,
+            features,
+            values,
+            observed,
+            time: None,
+            positions: None,
+            graph: None,
+            sources: Vec::new(),
+        })
+    }
+
+    /// The same series at these times. Steps are sorted, dropped or inserted as far as `policy`
+    /// allows; inserted ones are not observed, and have the graph of the step before.
+    ///
+    /// `step` is what should lie between two steps; `None`: what lies between most of them.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when there is not one stamp for each step, and as [`TimeAxis::arrange`].
+    pub fn with_time(
+        mut self,
+        stamps: &[i64],
+        step: Option<Step>,
+        policy: TimePolicy,
+    ) -> Result<(Self, TimeReport)> {
+        if stamps.len() != self.values.len_of(Axis(0)) {
+            return Err(Error::config(
+                format!("data set {}", self.info.name),
+                format!(
+                    "has {} time stamps for {} steps",
+                    stamps.len(),
+                    self.values.len_of(Axis(0))
+                ),
+                "give one time stamp for each step",
+            ));
+        }
+        let arranged = TimeAxis::arrange(stamps, step, policy)?;
+        if arranged.rows.iter().enumerate().any(|(i, r)| *r != Some(i))
+            || arranged.rows.len() != stamps.len()
+        {
+            self = self.rearranged(&arranged.rows);
+        }
+        self.time = Some(arranged.axis);
+        Ok((self, arranged.report))
+    }
+
+    /// Row `rows[t]` of the series at step `t`; `None` is a step without observations.
+    fn rearranged(mut self, rows: &[Option<usize>]) -> Self {
+        let (_, v, f) = self.values.dim();
+        let mut values = Array3::zeros((rows.len(), v, f));
+        let incomplete = self.observed.is_some() || rows.contains(&None);
+        let mut observed = incomplete.then(|| Array3::from_elem((rows.len(), v, f), false));
+        for (t, row) in rows.iter().enumerate() {
+            let Some(row) = *row else { continue };
+            values
+                .index_axis_mut(Axis(0), t)
+                .assign(&self.values.index_axis(Axis(0), row));
+            if let Some(observed) = &mut observed {
+                let mut seen = observed.index_axis_mut(Axis(0), t);
+                match &self.observed {
+                    Some(old) => seen.assign(&old.index_axis(Axis(0), row)),
+                    None => seen.fill(true),
+                }
+            }
+        }
+        if let Some(SeriesGraph::PerStep(graphs)) = &mut self.graph {
+            let mut last = 0;
+            *graphs = rows
+                .iter()
+                .filter_map(|row| {
+                    last = row.unwrap_or(last);
+                    graphs.get(last).cloned()
+                })
+                .collect();
+        }
+        Self {
+            values,
+            observed,
+            ..self
+        }
+    }
+
+    /// The same series with positions of its sensors.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when there is not one finite pair for each sensor, or an angle is out of
+    /// range.
+    pub fn with_positions(mut self, positions: Positions) -> Result<Self> {
+        let table = positions.table();
+        let wrong = |problem: String| {
+            Error::config(
+                format!("data set {}, positions", self.info.name),
+                problem,
+                "give two finite numbers for each sensor; degrees as latitude, longitude",
+            )
+        };
+        if table.dim() != (self.sensors.len(), 2) {
+            return Err(wrong(format!(
+                "have shape {:?} for {} sensors",
+                table.shape(),
+                self.sensors.len()
+            )));
+        }
+        for (sensor, p) in self.sensors.iter().zip(table.outer_iter()) {
+            let sound = match &positions {
+                Positions::LatLon(_) => p[0].abs() <= 90.0 && p[1].abs() <= 360.0,
+                Positions::Metres(_) => p[0].is_finite() && p[1].is_finite(),
+            };
+            if !sound {
+                return Err(wrong(format!("sensor {sensor} is at ({}, {})", p[0], p[1])));
+            }
+        }
+        self.positions = Some(positions);
+        Ok(self)
+    }
+
+    /// The same series with the graph that came with it.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when it has other nodes than there are sensors, or a sequence has not one
+    /// graph for each step.
+    pub fn with_graph(mut self, graph: SeriesGraph) -> Result<Self> {
+        let wrong = |problem: String, remedy: &str| {
+            Error::config(
+                format!("data set {}, graph", self.info.name),
+                problem,
+                remedy,
+            )
+        };
+        let graphs = match &graph {
+            SeriesGraph::Static(one) => std::slice::from_ref(one),
+            SeriesGraph::PerStep(many) => {
+                let l = self.values.len_of(Axis(0));
+                if many.len() != l {
+                    return Err(wrong(
+                        format!("has {} graphs for {l} steps", many.len()),
+                        "give one graph for each step, or one for all",
+                    ));
+                }
+                many.as_slice()
+            }
+        };
+        if let Some(other) = graphs.iter().find(|g| g.n_nodes() != self.sensors.len()) {
+            return Err(wrong(
+                format!(
+                    "has {} nodes for {} sensors",
+                    other.n_nodes(),
+                    self.sensors.len()
+                ),
+                "give a graph over exactly the sensors of the series",
+            ));
+        }
+        self.graph = Some(graph);
+        Ok(self)
+    }
+
+    /// (time, nodes, features).
+    pub fn dim(&self) -> (usize, usize, usize) {
+        self.values.dim()
+    }
+
+    /// Number of steps.
+    pub fn len(&self) -> usize {
+        self.values.len_of(Axis(0))
+    }
+
+    /// Never true: [`Series::new`] refuses a series without steps.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// Whether the value of a step, node and feature was measured.
+    pub fn is_observed(&self, step: usize, node: usize, feature: usize) -> bool {
+        self.observed
+            .as_ref()
+            .is_none_or(|o| o[[step, node, feature]])
+    }
+
+    /// Index of a feature.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] with the nearest name.
+    pub fn feature(&self, name: &str) -> Result<usize> {
+        self.features
+            .iter()
+            .position(|f| f.name == name)
+            .ok_or_else(|| {
+                let known: Vec<&str> = self.features.iter().map(|f| f.name.as_str()).collect();
+                Error::unknown("feature", name, &known)
+            })
+    }
+
+    /// Index of a sensor.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] with the nearest name.
+    pub fn sensor(&self, name: &str) -> Result<usize> {
+        self.sensors.iter().position(|s| s == name).ok_or_else(|| {
+            let known: Vec<&str> = self.sensors.iter().map(String::as_str).collect();
+            Error::unknown("sensor", name, &known)
+        })
+    }
+
+    /// The series as a [`Recording`], (nodes, time, features), for filters and spectra. A step of a
+    /// node counts as observed when all its features are.
+    pub fn to_recording(&self) -> Recording {
+        let signal = self.values.view().permuted_axes([1, 0, 2]);
+        let mask = self.observed.as_ref().map(|o| {
+            o.map_axis(Axis(2), |lane| lane.iter().all(|seen| *seen))
+                .reversed_axes()
+                .as_standard_layout()
+                .into_owned()
+        });
+        Recording {
+            name: self.info.name.clone(),
+            signal: signal.as_standard_layout().into_owned(),
+            mask,
+            sampling_rate: self.time.as_ref().and_then(|t| t.step().rate()),
+            labels: Labels::None,
+            subject: None,
+            session: None,
+            part: None,
+        }
+    }
+}
+
+fn unique<'a>(set: &str, what: &str, names: impl Iterator<Item = &'a str>) -> Result<()> {
+    let mut sorted: Vec<&str> = names.collect();
+    sorted.sort_unstable();
+    match sorted.windows(2).find(|w| w[0] == w[1]) {
+        None => Ok(()),
+        Some(pair) => Err(Error::config(
+            format!("data set {set}"),
+            format!("the {what} {:?} occurs more than once", pair[0]),
+            format!("give every {what} its own name"),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::{arr2, array};
+
+    fn names(list: &[&str]) -> Vec<String> {
+        list.iter().map(|s| s.to_string()).collect()
+    }
+
+    fn small() -> Series {
+        let features = vec![Feature::new("flow", "").null(0.0), Feature::new("t", "°C")];
+        let values = array![
+            [[1.0, 0.0], [0.0, f32::NAN]],
+            [[2.0, -1.0], [3.0, 4.0]],
+            [[5.0, f32::INFINITY], [6.0, 7.0]],
+        ];
+        Series::new(Default::default(), names(&["a", "b"]), features, values).unwrap()
+    }
+
+    #[test]
+    fn null_values_are_per_feature() {
+        let s = small();
+        let seen = s.observed.as_ref().unwrap();
+        assert_eq!(
+            seen,
+            &array![
+                [[true, true], [false, false]],
+                [[true, true], [true, true]],
+                [[true, false], [true, true]],
+            ]
+        );
+        assert_eq!(s.values[[0, 1, 1]], 0.0);
+        assert_eq!(s.values[[2, 0, 1]], 0.0);
+        assert!(!s.is_observed(0, 1, 0) && s.is_observed(0, 0, 1));
+        assert_eq!(s.feature("t").unwrap(), 1);
+        assert!(s.feature("flux").unwrap_err().to_string().contains("flow"));
+        let whole = Series::new(
+            Default::default(),
+            names(&["a"]),
+            vec![Feature::new("x", "")],
+            array![[[0.0]]],
+        );
+        assert_eq!(whole.unwrap().observed, None);
+    }
+
+    #[test]
+    fn shapes_and_names_are_checked() {
+        let make = |sensors: &[&str], values: Array3<f32>| {
+            let info = DatasetInfo {
+                name: "s".into(),
+                ..Default::default()
+            };
+            Series::new(info, names(sensors), vec![Feature::new("x", "")], values)
+        };
+        for (sensors, shape, expected) in [
+            (&["a", "b"][..], (3, 1, 1), "(3, 1, 1) for 2 sensors"),
+            (&["a"], (3, 1, 2), "1 features"),
+            (&["a"], (0, 1, 1), "(0, 1, 1)"),
+            (&["a", "a"], (1, 2, 1), "\"a\" occurs more than once"),
+        ] {
+            let error = make(sensors, Array3::zeros(shape)).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn clock_faults_are_mended_only_when_allowed() {
+        let stamps = [7200, 0, 10_800];
+        let text = small()
+            .with_time(&stamps, None, TimePolicy::default())
+            .unwrap_err()
+            .to_string();
+        assert!(text.contains("1970-01-01 00:00:00"), "{text}");
+        let graphs =
+            [0.5, 1.5, 2.5].map(|w| Arc::new(CsrGraph::from_edges(2, &[(0, 1, w)]).unwrap()));
+        let series = small()
+            .with_graph(SeriesGraph::PerStep(graphs.to_vec()))
+            .unwrap();
+        let (s, report) = series
+            .with_time(&stamps, Some(Step::Seconds(3600)), TimePolicy::mend())
+            .unwrap();
+        assert_eq!(
+            s.values.index_axis(Axis(1), 0).column(0).to_vec(),
+            [2.0, 0.0, 1.0, 5.0]
+        );
+        assert_eq!(s.time.as_ref().unwrap().stamps(), [0, 3600, 7200, 10_800]);
+        assert!(!s.is_observed(1, 0, 0) && s.is_observed(0, 0, 0));
+        let weight = |t: usize| s.graph.as_ref().unwrap().at(t).unwrap().to_dense()[[1, 0]];
+        assert_eq!([0, 1, 2, 3].map(weight), [1.5, 1.5, 0.5, 2.5]);
+        assert_eq!((report.unordered, report.missing()), (1, 1));
+        let r = s.to_recording();
+        assert_eq!(r.signal.dim(), (2, 4, 2));
+        assert_eq!(r.signal[[1, 3, 1]], 7.0);
+        assert_eq!(r.sampling_rate, Some(1.0 / 3600.0));
+        assert_eq!(
+            r.mask.unwrap(),
+            arr2(&[[true, false, true, false], [true, false, false, true]])
+        );
+    }
+
+    #[test]
+    fn positions_and_graphs_fit_the_sensors() {
+        let bad = |p: Positions| small().with_positions(p).unwrap_err().to_string();
+        let degrees = bad(Positions::LatLon(arr2(&[[34.0, -118.0], [-118.0, 34.0]])));
+        assert!(degrees.contains("sensor b is at (-118, 34)"), "{degrees}");
+        assert!(bad(Positions::Metres(arr2(&[[1.0, 2.0]]))).contains("shape [1, 2]"));
+        assert!(bad(Positions::Metres(arr2(&[[1.0, f64::NAN], [0.0, 0.0]]))).contains("NaN"));
+        let three = CsrGraph::from_edges(3, &[]).unwrap();
+        let text = small()
+            .with_graph(SeriesGraph::fixed(three))
+            .unwrap_err()
+            .to_string();
+        assert!(text.contains("3 nodes for 2 sensors"), "{text}");
+        let two = Arc::new(CsrGraph::from_edges(2, &[]).unwrap());
+        let text = small()
+            .with_graph(SeriesGraph::PerStep(vec![two]))
+            .unwrap_err()
+            .to_string();
+        assert!(text.contains("1 graphs for 3 steps"), "{text}");
+    }
+
+    // Nautical mile: one minute of arc of the great circle, here of the authalic sphere.
+    #[test]
+    fn great_circles() {
+        let minute = haversine([0.0, 0.0], [0.0, 1.0 / 60.0]);
+        assert!((minute - EARTH_RADIUS * std::f64::consts::PI / 10_800.0).abs() < 1e-6);
+        let across = haversine([0.0, 0.0], [0.0, 180.0]);
+        assert!((across - EARTH_RADIUS * std::f64::consts::PI).abs() < 1e-6);
+        let pole = haversine([90.0, 12.0], [90.0, -100.0]);
+        assert!(pole < 1e-6, "{pole}");
+    }
+}
