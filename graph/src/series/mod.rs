@@ -4,24 +4,25 @@
 //! gaps. Values lie time first, (time, nodes, features), so that a window is one contiguous piece
 //! of memory and files of more steps than memory can be mapped.
 
+mod positions;
 mod protocol;
 mod stamp;
+mod step;
 mod time;
 
 use std::sync::Arc;
 
-use ndarray::{Array2, Array3, Axis, Zip};
+use ndarray::{Array3, Axis, Zip};
 use serde::{Deserialize, Serialize};
 
-use crate::topology::{CsrGraph, pairwise_distances};
+use crate::topology::CsrGraph;
 use crate::{DatasetInfo, Error, Labels, Recording, Result, SourceFile};
 
+pub use positions::Positions;
 pub use protocol::{ForecastProtocol, ForecastSplit, Scaling, WindowStarts};
 pub use stamp::{parse_stamp, stamp_of, write_stamp};
-pub use time::{Arranged, Duplicates, Gap, Gaps, Order, Step, TimeAxis, TimePolicy, TimeReport};
-
-/// Radius of the sphere with the surface of the Earth, metres.
-const EARTH_RADIUS: f64 = 6_371_007.2;
+pub use step::Step;
+pub use time::{Arranged, Duplicates, Gap, Gaps, Order, TimeAxis, TimePolicy, TimeReport};
 
 /// One quantity that every sensor measures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,48 +50,6 @@ impl Feature {
         self.null_value = Some(value);
         self
     }
-}
-
-/// Where the sensors are, (nodes, 2).
-#[derive(Debug, Clone, PartialEq)]
-pub enum Positions {
-    /// Latitude and longitude, degrees (WGS 84).
-    LatLon(Array2<f64>),
-    /// Coordinates in a plane, metres (east, north).
-    Metres(Array2<f64>),
-}
-
-impl Positions {
-    /// The table itself, (nodes, 2).
-    pub fn table(&self) -> &Array2<f64> {
-        match self {
-            Self::LatLon(p) | Self::Metres(p) => p,
-        }
-    }
-
-    /// Distances between all sensors, (nodes, nodes), metres: along the great circle (haversine,
-    /// sphere of 6371.0072 km) for degrees, straight for metres.
-    pub fn distances(&self) -> Array2<f64> {
-        match self {
-            Self::Metres(p) => pairwise_distances(p),
-            Self::LatLon(p) => {
-                let n = p.nrows();
-                Array2::from_shape_fn((n, n), |(i, j)| {
-                    haversine([p[[i, 0]], p[[i, 1]]], [p[[j, 0]], p[[j, 1]]])
-                })
-            }
-        }
-    }
-}
-
-/// Great-circle distance of two points (latitude, longitude in degrees), metres:
-/// 2 R asin √(sin²(Δφ/2) + cos φ₁ cos φ₂ sin²(Δλ/2)).
-fn haversine(a: [f64; 2], b: [f64; 2]) -> f64 {
-    let [lat_a, lon_a] = a.map(f64::to_radians);
-    let [lat_b, lon_b] = b.map(f64::to_radians);
-    let h = ((lat_b - lat_a) / 2.0).sin().powi(2)
-        + lat_a.cos() * lat_b.cos() * ((lon_b - lon_a) / 2.0).sin().powi(2);
-    2.0 * EARTH_RADIUS * h.sqrt().min(1.0).asin()
 }
 
 /// The graph that came with the data. Graphs are shared, never copied.
@@ -563,16 +522,5 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(text.contains("1 graphs for 3 steps"), "{text}");
-    }
-
-    // Nautical mile: one minute of arc of the great circle, here of the authalic sphere.
-    #[test]
-    fn great_circles() {
-        let minute = haversine([0.0, 0.0], [0.0, 1.0 / 60.0]);
-        assert!((minute - EARTH_RADIUS * std::f64::consts::PI / 10_800.0).abs() < 1e-6);
-        let across = haversine([0.0, 0.0], [0.0, 180.0]);
-        assert!((across - EARTH_RADIUS * std::f64::consts::PI).abs() < 1e-6);
-        let pole = haversine([90.0, 12.0], [90.0, -100.0]);
-        assert!(pole < 1e-6, "{pole}");
     }
 }
