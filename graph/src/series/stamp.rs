@@ -4,7 +4,7 @@
 //! time zone: sensor files rarely say it, and the hour of the day should be the local one.
 
 use jiff::Timestamp;
-use jiff::civil::{DateTime, date};
+use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::Offset;
 
 pub(super) fn civil(stamp: i64) -> Option<DateTime> {
@@ -24,8 +24,8 @@ pub(super) fn seconds(time: DateTime) -> Option<i64> {
 /// assert_eq!(stamp_of(2013, 2, 29, 0, 0, 0), None);
 /// ```
 pub fn stamp_of(year: i16, month: i8, day: i8, hour: i8, minute: i8, second: i8) -> Option<i64> {
-    let time = jiff::civil::Time::new(hour, minute, second, 0).ok()?;
-    let day = jiff::civil::Date::new(year, month, day).ok()?;
+    let time = Time::new(hour, minute, second, 0).ok()?;
+    let day = Date::new(year, month, day).ok()?;
     seconds(day.to_datetime(time))
 }
 
@@ -48,22 +48,16 @@ pub fn parse_stamp(text: &str) -> Option<i64> {
     if !text.is_ascii() || text.len() < 4 {
         return None;
     }
+    // Jiff reads a civil time out of one with an offset and forgets the offset.
+    let zoned = text.ends_with(['Z', 'z']) || text.rfind(['+', '-']).is_some_and(|at| at > 10);
+    if zoned {
+        return text.parse::<Timestamp>().ok().map(Timestamp::as_second);
+    }
     if let Ok(time) = text.parse::<DateTime>() {
         return seconds(time);
     }
-    if let Ok(stamp) = text.parse::<Timestamp>() {
-        return Some(stamp.as_second());
-    }
     if text.len() == 4 && text.bytes().all(|b| b.is_ascii_digit()) {
-        return seconds(date(text.parse().ok()?, 1, 1).to_datetime(jiff::civil::Time::midnight()));
-    }
-    if let Some(at) = text.rfind(['+', '-']).filter(|at| *at > 10) {
-        // Jiff wants seconds before an offset.
-        let (time, offset) = text.split_at(at);
-        return format!("{time}:00{offset}")
-            .parse::<Timestamp>()
-            .ok()
-            .map(Timestamp::as_second);
+        return stamp_of(text.parse().ok()?, 1, 1, 0, 0, 0);
     }
     let mut halves = text.splitn(2, [' ', 'T']);
     let parts: Vec<&str> = halves.next()?.split(['/', '-']).collect();
