@@ -14,6 +14,7 @@ pub mod files;
 pub mod formats;
 pub mod loader;
 pub mod node_features;
+pub mod preparation;
 pub mod recording;
 pub mod scale;
 pub mod series;

@@ -4,9 +4,12 @@
 //! neighbourhoods cannot be told apart. Added after scaling, these give each sensor a place, a name
 //! or input weights of its own.
 
-use ndarray::{Array2, Array4, Axis, concatenate, s};
+use std::sync::Arc;
+
+use ndarray::{Array2, Axis};
 use serde::{Deserialize, Serialize};
 
+use crate::preparation::Constants;
 use crate::{Dataset, Error, Result};
 
 /// What is added to the features of each sensor.
@@ -38,27 +41,25 @@ impl NodeFeatures {
         })
     }
 
-    /// Adds the features to every window and step.
+    /// Has the features added to every window and step on the way into a batch.
     ///
     /// # Errors
-    /// As [`count`](Self::count).
+    /// As [`count`](Self::count), and when the data set has features of nodes already.
     pub fn append(self, dataset: &mut Dataset) -> Result<()> {
         let Some(table) = self.table(dataset)? else {
             return Ok(());
         };
-        let (n, v, l, f) = dataset.x.dim();
-        let constant =
-            Array4::from_shape_fn((n, v, l, table.ncols()), |(_, i, _, k)| table[[i, k]]);
-        if self == Self::Slots {
-            let mut slots = Array4::zeros((n, v, l, v * f));
-            for i in 0..v {
-                slots
-                    .slice_mut(s![.., i, .., i * f..(i + 1) * f])
-                    .assign(&dataset.x.slice(s![.., i, .., ..]));
-            }
-            dataset.x = slots;
+        if dataset.preparation.constants.is_some() {
+            return Err(Error::config(
+                "node_features",
+                "the data set has some already",
+                "add them once",
+            ));
         }
-        dataset.x = concatenate![Axis(3), dataset.x, constant];
+        dataset.preparation.constants = Some(Arc::new(Constants {
+            table,
+            slots: self == Self::Slots,
+        }));
         Ok(())
     }
 
@@ -104,12 +105,12 @@ mod tests {
     fn identity_names_each_sensor() {
         let mut data = dataset();
         let (_, v, _, f) = data.x.dim();
-        let before = data.x.clone();
         NodeFeatures::Identity.append(&mut data).unwrap();
-        assert_eq!(data.x.dim().3, f + v);
-        assert_eq!(data.x.slice(s![.., .., .., ..f]), before);
+        assert_eq!(data.dim().3, f + v);
+        let x = data.gather(&[0, 1]);
+        assert_eq!(x.slice(s![.., .., .., ..f]), data.x.to_array());
         for i in 0..v {
-            let own = data.x.slice(s![0, i, 0, f..]).to_vec();
+            let own = x.slice(s![0, i, 0, f..]).to_vec();
             assert!(
                 own.iter()
                     .enumerate()
@@ -121,21 +122,23 @@ mod tests {
     #[test]
     fn slots_keep_sensors_apart() {
         let mut data = dataset();
-        let before = data.x.clone();
+        let before = data.x.to_array();
         let (n, v, l, f) = before.dim();
         let count = NodeFeatures::Slots.count(&data).unwrap();
         NodeFeatures::Slots.append(&mut data).unwrap();
-        assert_eq!(data.x.dim(), (n, v, l, count));
+        assert!(NodeFeatures::Identity.append(&mut data).is_err());
+        assert_eq!(data.dim(), (n, v, l, count));
+        let x = data.gather(&(0..n).collect::<Vec<_>>());
         for i in 0..v {
-            let own = data.x.slice(s![.., i, .., i * f..(i + 1) * f]);
+            let own = x.slice(s![.., i, .., i * f..(i + 1) * f]);
             assert_eq!(own, before.slice(s![.., i, .., ..]));
-            let all = data.x.slice(s![.., i, .., ..v * f]);
+            let all = x.slice(s![.., i, .., ..v * f]);
             assert_eq!(
                 all.sum(),
                 own.sum(),
                 "nothing outside the sensor's own slot"
             );
-            assert_eq!(data.x[[0, i, 0, v * f + i]], 1.0);
+            assert_eq!(x[[0, i, 0, v * f + i]], 1.0);
         }
     }
 

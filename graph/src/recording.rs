@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use ndarray::{Array2, Array3, Array4};
 use serde::{Deserialize, Serialize};
 
+use crate::preparation::Preparation;
+use crate::windows::{Mask, Windows};
+
 /// One continuous multi-sensor recording.
 #[derive(Debug, Clone)]
 pub struct Recording {
@@ -83,10 +86,11 @@ pub struct Dataset {
     pub adjacency: Option<Array2<f32>>,
     /// Samples per second of the recordings, where known.
     pub sampling_rate: Option<f64>,
-    /// Features, (samples, nodes, time, features); 0 where missing.
-    pub x: Array4<f32>,
+    /// Features as they were made, (samples, nodes, time, features); 0 where missing. What a model
+    /// sees of them comes from [`gather`](Self::gather).
+    pub x: Windows,
     /// `true` where observed, (samples, nodes, time); `None` when nothing is missing.
-    pub mask: Option<Array3<bool>>,
+    pub mask: Option<Mask>,
     /// Class index per sample.
     pub y: Vec<usize>,
     /// Class names.
@@ -101,4 +105,31 @@ pub struct Dataset {
     pub part: Vec<Option<Part>>,
     /// Files read.
     pub sources: Vec<SourceFile>,
+    /// What is done to features on their way into a batch; nothing at first.
+    pub preparation: Preparation,
+}
+
+impl Dataset {
+    /// Shape of the prepared features, (samples, nodes, time, features).
+    pub fn dim(&self) -> (usize, usize, usize, usize) {
+        let (n, v, l, f) = self.x.dim();
+        (n, v, l, self.preparation.features(v, f))
+    }
+
+    /// The prepared features of the samples `index`, (b, v, l, f).
+    ///
+    /// # Panics
+    /// When one of them does not exist, like an index.
+    pub fn gather(&self, index: &[usize]) -> Array4<f32> {
+        let (_, v, l, f) = self.dim();
+        let mask = self.mask.as_ref().map(|m| m.gather(index));
+        let mut out = Array4::zeros((index.len(), v, l, f));
+        self.preparation.gather(
+            &self.x,
+            index,
+            mask.as_ref(),
+            out.as_slice_mut().unwrap_or(&mut []),
+        );
+        out
+    }
 }

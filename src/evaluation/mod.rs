@@ -397,7 +397,7 @@ fn learned_graphs(
     indices: &[usize],
     device: &Device,
 ) -> Result<Vec<Vec<f32>>> {
-    let x = data.dataset.x.select(ndarray::Axis(0), indices);
+    let x = data.dataset.gather(indices);
     let a = data::adjacency(&data.graph, device);
     let graphs = model.forward(data::tensor4(x, device), a).graphs;
     graphs

@@ -1,9 +1,12 @@
 //! The iterator over the batches of an epoch.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{Builder, JoinHandle};
+use std::time::Instant;
 
+use super::pace::Pace;
 use super::{Batch, Loader};
 
 /// Batches of an epoch, from [`Loader::batches`]. Its length is known ([`ExactSizeIterator`]).
@@ -11,6 +14,7 @@ use super::{Batch, Loader};
 pub struct Batches {
     source: Source,
     left: Range<usize>,
+    pace: Arc<Pace>,
 }
 
 #[derive(Debug)]
@@ -30,10 +34,11 @@ impl Batches {
         let left = start..loader.len().max(start);
         let order = loader.order(epoch);
         let prefetch = loader.config().prefetch.min(left.len());
+        let pace = Arc::clone(&loader.pace);
         if prefetch > 0 {
             let (loader, order) = (loader.clone(), order.clone());
             let make = move |number| loader.batch(&order, epoch, number);
-            if let Ok(batches) = Self::ahead(prefetch, left.clone(), make) {
+            if let Ok(batches) = Self::ahead(prefetch, left.clone(), Arc::clone(&pace), make) {
                 return batches;
             }
             log::warn!("no thread for loading ahead; batches are made when they are asked for");
@@ -45,6 +50,7 @@ impl Batches {
                 epoch,
             },
             left,
+            pace,
         }
     }
 
@@ -52,6 +58,7 @@ impl Batches {
     fn ahead(
         prefetch: usize,
         left: Range<usize>,
+        pace: Arc<Pace>,
         make: impl Fn(usize) -> Batch + Send + 'static,
     ) -> std::io::Result<Self> {
         let (sender, receiver) = sync_channel(prefetch);
@@ -64,6 +71,7 @@ impl Batches {
         Ok(Self {
             source: Source::Thread(Some((receiver, thread))),
             left,
+            pace,
         })
     }
 }
@@ -73,7 +81,8 @@ impl Iterator for Batches {
 
     fn next(&mut self) -> Option<Batch> {
         let number = self.left.next()?;
-        match &mut self.source {
+        let started = Instant::now();
+        let batch = match &mut self.source {
             Source::Here {
                 loader,
                 order,
@@ -92,7 +101,9 @@ impl Iterator for Batches {
                 }
                 received
             }
-        }
+        };
+        self.pace.waited(started.elapsed());
+        batch
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -116,12 +127,15 @@ impl Drop for Batches {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use ndarray::Array4;
 
     use super::*;
+
+    fn pace() -> Arc<Pace> {
+        Arc::new(Pace::new(1))
+    }
 
     fn batch(number: usize) -> Batch {
         Batch {
@@ -137,7 +151,7 @@ mod tests {
     fn dropping_early_ends_the_thread() {
         let made = Arc::new(AtomicUsize::new(0));
         let counter = made.clone();
-        let mut batches = Batches::ahead(2, 0..1_000_000, move |number| {
+        let mut batches = Batches::ahead(2, 0..1_000_000, pace(), move |number| {
             counter.fetch_add(1, Ordering::SeqCst);
             batch(number)
         })
@@ -153,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_panic_reaches_the_caller_after_the_batches_before_it() {
-        let mut batches = Batches::ahead(1, 0..5, |number| {
+        let mut batches = Batches::ahead(1, 0..5, pace(), |number| {
             assert!(number < 2, "cannot make batch {number}");
             batch(number)
         })
@@ -169,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_panic_nobody_waits_for_does_not_hang_the_drop() {
-        let batches = Batches::ahead(1, 0..5, |number| {
+        let batches = Batches::ahead(1, 0..5, pace(), |number| {
             assert!(number < 1, "cannot make batch {number}");
             batch(number)
         });

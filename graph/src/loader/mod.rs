@@ -5,9 +5,11 @@
 
 mod augment;
 mod batches;
+mod pace;
 mod sampling;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use ndarray::{Array3, Array4, Axis};
 use rayon::prelude::*;
@@ -17,6 +19,8 @@ use crate::{Dataset, Error, Result};
 
 pub use augment::{AugmentConfig, TimeShift};
 pub use batches::Batches;
+pub use pace::LoaderTimes;
+use pace::Pace;
 pub use sampling::Sampling;
 
 /// How batches are made.
@@ -73,6 +77,7 @@ pub struct Loader {
     dataset: Arc<Dataset>,
     indices: Arc<Vec<usize>>,
     cfg: LoaderConfig,
+    pace: Arc<Pace>,
 }
 
 impl Loader {
@@ -89,13 +94,24 @@ impl Loader {
                 "give at least 1",
             ));
         }
-        cfg.augment.check(dataset.x.len_of(Axis(2)))?;
+        cfg.augment.check(dataset.x.dim().2)?;
         check_dataset(&dataset, &indices)?;
         Ok(Self {
             dataset,
             indices: Arc::new(indices),
+            pace: Arc::new(Pace::new(cfg.prefetch + 2)),
             cfg,
         })
+    }
+
+    /// Gives the memory of a batch back for one of the batches to come.
+    pub fn recycle(&self, batch: Batch) {
+        self.pace.give_back(batch.features);
+    }
+
+    /// Time spent on batches since the loader was made, over all its clones.
+    pub fn times(&self) -> LoaderTimes {
+        self.pace.times()
     }
 
     /// How batches are made.
@@ -146,6 +162,7 @@ impl Loader {
 
     /// Batch `number` of an epoch, whose [`order`](Self::order) the caller holds.
     fn batch(&self, order: &[usize], epoch: u64, number: usize) -> Batch {
+        let started = Instant::now();
         let cfg = &self.cfg;
         let from = number * cfg.batch_size;
         let to = (from + cfg.batch_size).min(order.len());
@@ -153,12 +170,12 @@ impl Loader {
         let rows = if cfg.pad_last { cfg.batch_size } else { valid };
         let positions: Vec<usize> = (0..rows).map(|row| from + row % valid).collect();
         let index: Vec<usize> = positions.iter().map(|p| order[*p]).collect();
-        let mut features = self.dataset.x.select(Axis(0), &index);
-        let mut mask = self
-            .dataset
-            .mask
-            .as_ref()
-            .map(|m| m.select(Axis(0), &index));
+        let mut mask = self.dataset.mask.as_ref().map(|m| m.gather(&index));
+        let (_, v, l, f) = self.dataset.dim();
+        let mut values = self.pace.buffer(rows * v * l * f);
+        let prepare = &self.dataset.preparation;
+        prepare.gather(&self.dataset.x, &index, mask.as_ref(), &mut values);
+        let mut features = Array4::from_shape_vec((rows, v, l, f), values).unwrap_or_default();
         if cfg.augment.is_active() {
             let disturb = |position: usize, x, mask| {
                 let mut random = augment::generator(cfg.seed, epoch, position as u64);
@@ -173,13 +190,15 @@ impl Loader {
                     .for_each(|((x, position), mask)| disturb(*position, x, Some(mask))),
             }
         }
-        Batch {
+        let batch = Batch {
             target: index.iter().map(|sample| self.dataset.y[*sample]).collect(),
             index,
             features,
             mask,
             valid,
-        }
+        };
+        self.pace.made(started.elapsed());
+        batch
     }
 }
 
@@ -231,8 +250,11 @@ fn check_dataset(dataset: &Dataset, indices: &[usize]) -> Result<()> {
             "name every class in `classes`; indices start at 0",
         ));
     }
+    if dataset.x.is_finite() {
+        return Ok(());
+    }
     let fault = |sample: &usize| {
-        let x = dataset.x.index_axis(Axis(0), *sample);
+        let x = dataset.x.window(*sample);
         if x.iter().all(|v| v.is_finite()) {
             return None;
         }
@@ -353,7 +375,7 @@ mod tests {
         let loader = loader(cfg);
         let mut noise: Vec<Vec<i64>> = Vec::new();
         for batch in loader.batches(0, 0) {
-            let clean = loader.dataset().x.select(Axis(0), &batch.index);
+            let clean = loader.dataset().x.gather(&batch.index);
             for row in (batch.features - clean).axis_iter(Axis(0)) {
                 noise.push(row.iter().map(|v| (v * 100.0).round() as i64).collect());
             }
@@ -369,13 +391,13 @@ mod tests {
     #[test]
     fn masks_travel_with_their_samples() {
         let mut data = dataset(&[0, 1], 4);
-        data.mask = Some(Array3::from_shape_fn((8, 4, 8), |(n, v, l)| n != v + l));
+        data.mask = Some(Array3::from_shape_fn((8, 4, 8), |(n, v, l)| n != v + l).into());
         let data = Arc::new(data);
         let loader = Loader::new(data.clone(), (0..8).collect(), LoaderConfig::default()).unwrap();
         let batch = loader.batches(0, 0).next().unwrap();
         let mask = batch.mask.unwrap();
         for (row, &sample) in batch.index.iter().enumerate() {
-            let want = data.mask.as_ref().unwrap().index_axis(Axis(0), sample);
+            let want = data.mask.as_ref().unwrap().window(sample);
             assert_eq!(mask.index_axis(Axis(0), row), want);
         }
     }
@@ -393,13 +415,16 @@ mod tests {
         assert!(message(|_| (), vec![], cfg()).contains("no sample"));
         assert!(message(|_| (), vec![0, 3], cfg()).contains("sample 3 of 3"));
         assert!(message(|d| d.y[1] = 2, vec![0, 1], cfg()).contains("y[1]: class 2 of 2"));
-        assert!(
-            message(|d| d.x[[2, 1, 0, 0]] = f32::NAN, vec![2], cfg()).contains("x[2, 1, 0, 0]")
-        );
+        let nan = |d: &mut Dataset| {
+            let mut x = d.x.to_array();
+            x[[2, 1, 0, 0]] = f32::NAN;
+            d.x = x.into();
+        };
+        assert!(message(nan, vec![2], cfg()).contains("x[2, 1, 0, 0]"));
         assert!(message(|d| d.y.truncate(2), vec![0], cfg()).starts_with("y:"));
-        let empty = |d: &mut Dataset| d.x = Array4::zeros((3, 4, 0, 1));
+        let empty = |d: &mut Dataset| d.x = Array4::zeros((3, 4, 0, 1)).into();
         assert!(message(empty, vec![0], cfg()).starts_with("x:"));
-        let mask = |d: &mut Dataset| d.mask = Some(Array3::from_elem((3, 4, 7), true));
+        let mask = |d: &mut Dataset| d.mask = Some(Array3::from_elem((3, 4, 7), true).into());
         assert!(message(mask, vec![0], cfg()).starts_with("mask:"));
         let none = LoaderConfig {
             batch_size: 0,

@@ -108,6 +108,17 @@ pub struct FeatureConfig {
     pub standardize: Standardize,
 }
 
+impl FeatureConfig {
+    /// Whether a window is a piece of the prepared recording, to which nothing more is done, so
+    /// that overlapping windows can share their values.
+    pub(crate) fn keeps_steps(&self) -> bool {
+        matches!(
+            self.transform,
+            Transform::Raw | Transform::Filterbank { .. }
+        ) && self.standardize == Standardize::None
+    }
+}
+
 impl Default for FeatureConfig {
     fn default() -> Self {
         Self {

@@ -17,7 +17,8 @@ pub(crate) fn dataset(classes: &[usize], windows: usize) -> Dataset {
         sampling_rate: None,
         x: Array4::from_shape_fn((samples, 4, 8, 1), |(n, v, l, _)| {
             (n * 100 + v * 10 + l) as f32
-        }),
+        })
+        .into(),
         mask: None,
         y: (0..samples).map(|n| classes[n / windows]).collect(),
         classes: (0..names).map(|c| format!("class{c}")).collect(),
@@ -26,6 +27,7 @@ pub(crate) fn dataset(classes: &[usize], windows: usize) -> Dataset {
         session: None,
         part: vec![None; samples],
         sources: Vec::new(),
+        preparation: Default::default(),
     }
 }
 

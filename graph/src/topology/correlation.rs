@@ -1,6 +1,6 @@
 //! How strongly the signals of the sensors go together.
 
-use ndarray::{Array2, ArrayView3, Axis, s};
+use ndarray::{Array2, Axis, s};
 
 use crate::{Dataset, Error, Result};
 
@@ -30,9 +30,7 @@ pub fn correlation_strength(dataset: &Dataset, train: &[usize]) -> Result<Array2
     }
     let mut strength = Array2::<f64>::zeros((nodes, nodes));
     for feature in 0..features {
-        let signal = dataset.x.slice(s![.., .., .., feature]);
-        let mask = dataset.mask.as_ref().map(|m| m.view());
-        strength += &absolute_pearson(signal, mask, train)?;
+        strength += &absolute_pearson(dataset, feature, train)?;
     }
     strength /= features.max(1) as f64;
     // Rounding may carry a perfect correlation a hair above 1.
@@ -40,27 +38,21 @@ pub fn correlation_strength(dataset: &Dataset, train: &[usize]) -> Result<Array2
     Ok(strength)
 }
 
-/// |r| between the nodes of one feature, (samples, nodes, time), over the samples `train`.
-fn absolute_pearson(
-    signal: ArrayView3<f32>,
-    mask: Option<ArrayView3<bool>>,
-    train: &[usize],
-) -> Result<Array2<f64>> {
-    let nodes = signal.len_of(Axis(1));
-    let observed = |sample: usize| {
-        let ones = || Array2::ones((nodes, signal.len_of(Axis(2))));
-        mask.as_ref().map_or_else(ones, |m| {
-            m.index_axis(Axis(0), sample)
-                .mapv(|o| if o { 1.0 } else { 0.0 })
-        })
+/// |r| between the nodes of one feature over the samples `train`.
+fn absolute_pearson(dataset: &Dataset, feature: usize, train: &[usize]) -> Result<Array2<f64>> {
+    let (_, nodes, steps, _) = dataset.x.dim();
+    let observed = |sample: usize| match &dataset.mask {
+        None => Array2::ones((nodes, steps)),
+        Some(mask) => mask.window(sample).mapv(|o| if o { 1.0 } else { 0.0 }),
     };
     // Centred by each node's own mean first: the sums below then cancel little.
     let mut mean = vec![0.0f64; nodes];
     let mut count = vec![0.0f64; nodes];
     for &sample in train {
         let seen = observed(sample);
+        let window = dataset.x.window(sample);
         for node in 0..nodes {
-            let row = signal.slice(s![sample, node, ..]);
+            let row = window.slice(s![node, .., feature]);
             for (value, weight) in row.iter().zip(seen.row(node)) {
                 if *weight > 0.0 {
                     if !value.is_finite() {
@@ -84,7 +76,8 @@ fn absolute_pearson(
     let (mut n, mut sum, mut square, mut product) = (zeros(), zeros(), zeros(), zeros());
     for &sample in train {
         let seen = observed(sample);
-        let mut x = signal.index_axis(Axis(0), sample).mapv(f64::from);
+        let window = dataset.x.window(sample);
+        let mut x = window.index_axis(Axis(2), feature).mapv(f64::from);
         for (node, mut row) in x.rows_mut().into_iter().enumerate() {
             row -= mean[node];
         }
@@ -144,7 +137,7 @@ mod tests {
     #[test]
     fn agrees_with_numpy() {
         let mut data = dataset(&[0, 0, 0], 1);
-        data.x = signals();
+        data.x = signals().into();
         let r = correlation_strength(&data, &[0, 2]).unwrap();
         for ((i, j), want) in [((0, 1), R01), ((0, 2), R02), ((1, 2), R12)] {
             assert!((r[[i, j]] - want).abs() < 1e-6, "{r}");
@@ -167,10 +160,10 @@ mod tests {
                     } else {
                         noise(n, v, l)
                     }
-                });
-                data.mask = Some(Array3::from_shape_fn((3, 4, steps), |(_, v, l)| {
-                    v != 1 || seen(l)
-                }));
+                })
+                .into();
+                let mask = Array3::from_shape_fn((3, 4, steps), |(_, v, l)| v != 1 || seen(l));
+                data.mask = Some(mask.into());
                 let r = correlation_strength(&data, &[0, 1, 2]).unwrap();
                 assert_eq!(r[[0, 1]], 0.0, "{constant} {steps}");
                 assert!(r[[0, 2]] > 0.0 && r[[1, 2]] > 0.0);
@@ -181,9 +174,11 @@ mod tests {
     #[test]
     fn only_training_samples_count() {
         let mut data = dataset(&[0, 0, 0], 1);
-        data.x = signals();
+        data.x = signals().into();
         let before = correlation_strength(&data, &[0, 2]).unwrap();
-        data.x.slice_mut(s![1, .., .., ..]).fill(f32::NAN);
+        let mut x = signals();
+        x.slice_mut(s![1, .., .., ..]).fill(f32::NAN);
+        data.x = x.into();
         assert_eq!(correlation_strength(&data, &[0, 2]).unwrap(), before);
         assert!(correlation_strength(&data, &[0, 1]).is_err());
         assert!(correlation_strength(&data, &[]).is_err());
@@ -193,14 +188,15 @@ mod tests {
     #[test]
     fn masked_steps_do_not_count() {
         let mut data = dataset(&[0, 0, 0], 1);
-        data.x = signals();
+        let mut x = signals();
         let mask = Array3::from_shape_fn((3, 4, 8), |(n, v, l)| (n + 2 * v + l) % 5 != 0);
         for ((n, v, l), seen) in mask.indexed_iter() {
             if !seen {
-                data.x[[n, v, l, 0]] = 0.0;
+                x[[n, v, l, 0]] = 0.0;
             }
         }
-        data.mask = Some(mask);
+        data.x = x.into();
+        data.mask = Some(mask.into());
         let r = correlation_strength(&data, &[0, 1, 2]).unwrap();
         for ((i, j), want) in [((0, 1), MASKED01), ((0, 2), MASKED02)] {
             assert!((r[[i, j]] - want).abs() < 1e-6, "{r}");
@@ -217,10 +213,10 @@ mod tests {
             } else {
                 noise(v, n, l)
             }
-        });
+        })
+        .into();
         let both = correlation_strength(&data, &[0, 2]).unwrap();
-        let second = data.x.slice(s![.., .., .., 1]);
-        let second = absolute_pearson(second, None, &[0, 2]).unwrap();
+        let second = absolute_pearson(&data, 1, &[0, 2]).unwrap();
         assert!((both[[0, 1]] - (R01 + second[[0, 1]]) / 2.0).abs() < 1e-6);
     }
 }

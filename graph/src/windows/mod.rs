@@ -1,16 +1,24 @@
 //! From recordings to the equally shaped, labelled windows of a [`Dataset`].
 
+mod gather;
+mod mask;
 mod missing;
+mod store;
 
 use std::ops::Range;
 
-use ndarray::{Array2, Array3, Array4, Axis, s};
+use arrow::buffer::ScalarBuffer;
+use ndarray::{Array2, Array3, Axis, s};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use gather::{Affine, Copied, each_row};
+pub use mask::Mask;
 pub use missing::Missing;
 use missing::{fill, observed};
+pub use store::{Block, Order, Piece, Starts, Windows};
 
+use crate::preparation::Preparation;
 use crate::signal::FeatureConfig;
 use crate::{Dataset, DatasetInfo, Error, Labels, Recording, Result, SourceFile};
 
@@ -108,9 +116,14 @@ impl WindowConfig {
 
 /// The windows of one recording.
 struct Cut {
-    x: Vec<Array3<f32>>,
-    mask: Vec<Option<Array2<bool>>>,
+    x: Piece,
+    /// `None` when nothing is missing.
+    mask: Option<Piece<u8>>,
+    /// (v, l, f) of its windows.
+    shape: (usize, usize, usize),
     y: Vec<usize>,
+    /// Whether all values are finite, which filters that overflow are not.
+    finite: bool,
 }
 
 /// Applies `features` to every recording and cuts them into windows.
@@ -125,7 +138,7 @@ struct Cut {
 /// subject or session, a label is out of range, an option does not fit, or a value is NaN or
 /// infinite and `missing` is [`Missing::Error`].
 pub fn cut(
-    set: RecordingSet,
+    mut set: RecordingSet,
     window: &WindowConfig,
     features: &FeatureConfig,
     missing: Missing,
@@ -133,56 +146,63 @@ pub fn cut(
     check(&set)?;
     let pieces: Vec<Cut> = set
         .recordings
-        .par_iter()
+        .par_iter_mut()
         .map(|r| cut_one(r, &set.sensors, window, features, missing))
         .collect::<Result<_>>()?;
     for (r, piece) in set.recordings.iter().zip(&pieces) {
-        if piece.x.is_empty() {
+        if piece.y.is_empty() {
             log::warn!("{} is shorter than the window and gives no sample", r.name);
         }
     }
-    let mut all = pieces
-        .iter()
-        .zip(&set.recordings)
-        .flat_map(|(p, r)| p.x.iter().map(move |x| (x, &r.name)));
-    let Some((first, first_name)) = all.next() else {
+    let all = pieces.iter().zip(&set.recordings);
+    let mut filled = all.filter(|(p, _)| !p.y.is_empty());
+    let Some((first, first_recording)) = filled.next() else {
         return Err(Error::config(
             "window.length",
             "is longer than every recording",
             "shorten the window, or take whole recordings by leaving it out",
         ));
     };
-    let (v, l, f) = first.dim();
-    if let Some((other, name)) = all.find(|(x, _)| x.dim() != first.dim()) {
+    let (v, l, f) = first.shape;
+    if let Some((other, r)) = filled.find(|(p, _)| p.shape != first.shape) {
         return Err(Error::config(
-            format!("recording {name}"),
+            format!("recording {}", r.name),
             format!(
-                "has {} time steps, {first_name} has {l}",
-                other.len_of(Axis(1))
+                "has {} time steps, {} has {l}",
+                other.shape.1, first_recording.name
             ),
             "set window.length, so that all windows are equally long",
         ));
     }
-    let n: usize = pieces.iter().map(|p| p.x.len()).sum();
-    let mut x = Array4::zeros((n, v, l, f));
-    let incomplete = pieces
-        .iter()
-        .flat_map(|p| p.mask.iter().flatten())
-        .any(|m| m.iter().any(|seen| !seen));
-    let mut mask = incomplete.then(|| Array3::from_elem((n, v, l), true));
-    let mut y = Vec::with_capacity(n);
-    let mut recording = Vec::with_capacity(n);
-    for (index, piece) in pieces.iter().enumerate() {
-        for (i, one) in piece.x.iter().enumerate() {
-            let at = y.len();
-            x.index_axis_mut(Axis(0), at).assign(one);
-            if let (Some(all), Some(part)) = (&mut mask, &piece.mask[i]) {
-                all.index_axis_mut(Axis(0), at).assign(part);
-            }
-            y.push(piece.y[i]);
-            recording.push(index);
+    let incomplete = pieces.iter().any(|p| p.mask.is_some());
+    let finite = pieces.iter().all(|p| p.finite);
+    let mut x = Vec::with_capacity(pieces.len());
+    let mut mask = Vec::new();
+    let mut y = Vec::new();
+    let mut recording = Vec::new();
+    for (index, piece) in pieces.into_iter().enumerate() {
+        if piece.y.is_empty() {
+            continue;
         }
+        if incomplete {
+            mask.push(
+                piece
+                    .mask
+                    .unwrap_or_else(|| seen_throughout(&piece.x, v, l)),
+            );
+        }
+        x.push(piece.x);
+        recording.extend(std::iter::repeat_n(index, piece.y.len()));
+        y.extend(piece.y);
     }
+    let mut x = Windows::new((v, l, f), x)?;
+    if finite {
+        x = x.known_finite();
+    }
+    let mask = match incomplete {
+        true => Some(Mask::new((v, l), mask)?),
+        false => None,
+    };
     let per_sample = |of: &dyn Fn(&Recording) -> Option<String>| -> Option<Vec<String>> {
         recording.iter().map(|r| of(&set.recordings[*r])).collect()
     };
@@ -209,6 +229,7 @@ pub fn cut(
         subject,
         session,
         sources: set.sources,
+        preparation: Preparation::default(),
     })
 }
 
@@ -305,27 +326,29 @@ fn check(set: &RecordingSet) -> Result<()> {
     Ok(())
 }
 
+/// Takes the signal out of the recording.
 fn cut_one(
-    r: &Recording,
+    r: &mut Recording,
     sensors: &[String],
     window: &WindowConfig,
     features: &FeatureConfig,
     missing: Missing,
 ) -> Result<Cut> {
+    let name = r.name.clone();
     let in_recording = |e: Error| match e {
         Error::Config {
             field,
             problem,
             remedy,
         } => Error::Config {
-            field: format!("recording {}, {field}", r.name),
+            field: format!("recording {name}, {field}"),
             problem,
             remedy,
         },
         other => other,
     };
     let (mask, gaps) = observed(r, sensors, missing)?;
-    let mut signal = r.signal.clone();
+    let mut signal = std::mem::take(&mut r.signal);
     if gaps {
         fill(&mut signal, &mask);
     }
@@ -341,24 +364,91 @@ fn cut_one(
         _ => Vec::new(),
     };
     let rate = features.rate(r.sampling_rate);
-    let mut out = Cut {
-        x: Vec::new(),
-        mask: Vec::new(),
-        y: Vec::new(),
-    };
-    for range in window.ranges(signal.len_of(Axis(1)), rate)? {
+    let ranges = window.ranges(signal.len_of(Axis(1)), rate)?;
+    let y = ranges
+        .iter()
+        .map(|range| match &r.labels {
+            Labels::None => 0,
+            Labels::Whole(class) => *class,
+            Labels::PerStep(_) => most_frequent(&steps[range.clone()]),
+        })
+        .collect();
+    if features.keeps_steps() {
+        return Ok(in_place(signal, mask, &ranges, y));
+    }
+    let mut values = Vec::new();
+    let mut masks = Vec::new();
+    let mut shape = (0, 0, 0);
+    for range in &ranges {
         let part = signal.slice(s![.., range.clone(), ..]);
         let seen = mask.as_ref().map(|m| m.slice(s![.., range.clone()]));
         let (x, mask) = features.window(part, seen, rate).map_err(in_recording)?;
-        out.x.push(x);
-        out.mask.push(mask);
-        out.y.push(match &r.labels {
-            Labels::None => 0,
-            Labels::Whole(class) => *class,
-            Labels::PerStep(_) => most_frequent(&steps[range]),
-        });
+        shape = x.dim();
+        values.extend(x.iter().copied());
+        masks.extend(mask);
     }
-    Ok(out)
+    Ok(Cut {
+        finite: values.iter().all(|value| value.is_finite()),
+        x: Piece::Stack {
+            values: ScalarBuffer::from(values),
+            count: ranges.len(),
+        },
+        mask: masks
+            .iter()
+            .any(|m| m.iter().any(|seen| !seen))
+            .then(|| Mask::stack(masks)),
+        shape,
+        y,
+    })
+}
+
+/// Windows that stay in their recording, as nothing is done to each for itself.
+fn in_place(
+    mut signal: Array3<f32>,
+    mask: Option<Array2<bool>>,
+    ranges: &[Range<usize>],
+    y: Vec<usize>,
+) -> Cut {
+    if let Some(mask) = &mask {
+        for (mut step, seen) in signal.lanes_mut(Axis(2)).into_iter().zip(mask) {
+            if !seen {
+                step.fill(0.0);
+            }
+        }
+    }
+    let (v, _, f) = signal.dim();
+    let starts = Starts::of(ranges);
+    // A gap between windows does not make them incomplete.
+    let missing = mask.filter(|m| {
+        let gap = |r: &Range<usize>| m.slice(s![.., r.clone()]).iter().any(|seen| !seen);
+        ranges.iter().any(gap)
+    });
+    Cut {
+        finite: signal.iter().all(|value| value.is_finite()),
+        mask: missing.map(|mask| Piece::Recording {
+            blocks: vec![Mask::block(mask)],
+            starts: starts.clone(),
+        }),
+        x: Piece::Recording {
+            blocks: vec![Block::of(signal)],
+            starts,
+        },
+        shape: (v, ranges.first().map_or(0, Range::len), f),
+        y,
+    }
+}
+
+/// The mask of windows of which nothing is missing. They share one all-seen window.
+fn seen_throughout(x: &Piece, v: usize, l: usize) -> Piece<u8> {
+    let count = x.count();
+    Piece::Recording {
+        blocks: vec![Mask::block(Array2::from_elem((v, l), true))],
+        starts: Starts::Every {
+            first: 0,
+            stride: 0,
+            count,
+        },
+    }
 }
 
 /// The most frequent class; among equals, the one that occurs last.
@@ -473,7 +563,7 @@ mod tests {
         )
         .unwrap();
         let mask = masked.mask.unwrap();
-        assert_eq!(mask.iter().filter(|s| !**s).count(), 1);
+        assert_eq!(mask.gather(&[0]).iter().filter(|s| !**s).count(), 1);
         assert!(!mask[[0, 1, 3]]);
         assert_eq!(masked.x[[0, 1, 3, 0]], 0.0);
         assert_eq!(masked.x[[0, 1, 2, 0]], 102.0);

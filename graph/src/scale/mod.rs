@@ -13,11 +13,16 @@
 //! Missing entries are left out of the figures and stay 0. A feature that is constant in training
 //! has scale 1.
 
-use ndarray::{ArrayView3, ArrayView4, ArrayViewMut4, Axis, Zip, s};
-use rayon::prelude::*;
+mod figures;
+
+use std::sync::Arc;
+
+use ndarray::{ArrayView3, ArrayViewMut4, Axis, Zip};
 use serde::{Deserialize, Serialize};
 
+use crate::preparation::Preparation;
 use crate::{Dataset, Error, Result};
+use figures::{Moments, Values};
 
 /// Which figures a [`Scaler`] takes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,27 +83,25 @@ impl Scaler {
         if let Some(mask) = &dataset.mask {
             check_mask(dataset.x.dim(), mask.dim())?;
         }
-        let values = Lanes {
-            dataset,
-            train,
-            features,
-            count: nodes * features,
-        };
+        let values = Values { dataset, train };
         let pairs = match cfg {
-            ScaleConfig::None => vec![(0.0, 1.0); values.count],
-            ScaleConfig::Standard => values.each(|v| Ok(v.moments()?.shift_and_scale()))?,
+            ScaleConfig::None => vec![(0.0, 1.0); nodes * features],
+            ScaleConfig::Standard => {
+                let moments = values.moments()?;
+                moments.iter().map(|m| m.shift_and_scale()).collect()
+            }
             ScaleConfig::StandardFeature => {
-                let moments = values.each(|v| v.moments())?;
+                let moments = values.moments()?;
                 // Merged in the order of nodes: the figures do not depend on the threads.
                 let of_feature = |lane: usize| {
                     let own = moments.iter().skip(lane % features).step_by(features);
                     own.fold(Moments::default(), |all, one| all.merge(one))
                         .shift_and_scale()
                 };
-                (0..values.count).map(of_feature).collect()
+                (0..nodes * features).map(of_feature).collect()
             }
-            ScaleConfig::MinMax => values.each(|v| v.range())?,
-            ScaleConfig::Robust => values.each(|v| v.quartiles())?,
+            ScaleConfig::MinMax => values.range()?,
+            ScaleConfig::Robust => values.quartiles()?,
         };
         let narrow = |(shift, scale): (f64, f64)| {
             let scale = scale.min(f64::from(f32::MAX)) as f32;
@@ -131,13 +134,49 @@ impl Scaler {
         self.transform(x, mask, |value, shift, scale| value * scale + shift)
     }
 
-    /// [`apply`](Self::apply) to all samples of a data set.
+    /// Has the samples of a data set scaled on their way into a batch.
     ///
     /// # Errors
-    /// As [`apply`](Self::apply).
+    /// As [`apply`](Self::apply), and when the data set is prepared already.
     pub fn apply_dataset(&self, dataset: &mut Dataset) -> Result<()> {
-        let mask = dataset.mask.as_ref().map(|m| m.view());
-        self.apply(dataset.x.view_mut(), mask)
+        let (_, nodes, _, features) = dataset.x.dim();
+        self.check(nodes, features)?;
+        if dataset.preparation != Preparation::default() {
+            return Err(Error::config(
+                "scaler",
+                "the data set is scaled already, or has features of nodes",
+                "scale once, and before node features are added",
+            ));
+        }
+        dataset.preparation.scaler = Some(Arc::new(self.clone()));
+        Ok(())
+    }
+
+    /// Whether values stay as they are.
+    pub(crate) fn is_identity(&self) -> bool {
+        self.shift.iter().all(|s| *s == 0.0) && self.scale.iter().all(|s| *s == 1.0)
+    }
+
+    fn check(&self, nodes: usize, features: usize) -> Result<()> {
+        let figures = self.nodes * self.features;
+        if (nodes, features) == (self.nodes, self.features)
+            && self.shift.len() == figures
+            && self.scale.len() == figures
+        {
+            return Ok(());
+        }
+        Err(Error::config(
+            "scaler",
+            format!(
+                "taken from {} nodes and {} features ({} and {} figures), \
+                 not {nodes} and {features}",
+                self.nodes,
+                self.features,
+                self.shift.len(),
+                self.scale.len()
+            ),
+            "use data with the sensors and features of the training run",
+        ))
     }
 
     fn transform(
@@ -147,24 +186,7 @@ impl Scaler {
         change: impl Fn(f64, f64, f64) -> f64 + Sync,
     ) -> Result<()> {
         let (_, nodes, _, features) = x.dim();
-        let figures = self.nodes * self.features;
-        if (nodes, features) != (self.nodes, self.features)
-            || self.shift.len() != figures
-            || self.scale.len() != figures
-        {
-            return Err(Error::config(
-                "scaler",
-                format!(
-                    "taken from {} nodes and {} features ({} and {} figures), \
-                     not {nodes} and {features}",
-                    self.nodes,
-                    self.features,
-                    self.shift.len(),
-                    self.scale.len()
-                ),
-                "use data with the sensors and features of the training run",
-            ));
-        }
+        self.check(nodes, features)?;
         if let Some(mask) = &mask {
             check_mask(x.dim(), mask.dim())?;
         }
@@ -184,167 +206,6 @@ impl Scaler {
     }
 }
 
-/// All pairs of node and feature, node by node.
-struct Lanes<'a> {
-    dataset: &'a Dataset,
-    train: &'a [usize],
-    features: usize,
-    count: usize,
-}
-
-impl Lanes<'_> {
-    fn each<T: Send>(&self, figure: impl Fn(Values) -> Result<T> + Sync) -> Result<Vec<T>> {
-        let of_lane = |lane: usize| {
-            figure(Values {
-                dataset: self.dataset,
-                train: self.train,
-                node: lane / self.features,
-                feature: lane % self.features,
-            })
-        };
-        (0..self.count).into_par_iter().map(of_lane).collect()
-    }
-}
-
-/// The observed training values of one node and feature.
-struct Values<'a> {
-    dataset: &'a Dataset,
-    train: &'a [usize],
-    node: usize,
-    feature: usize,
-}
-
-impl Values<'_> {
-    /// Calls `visit` for every observed value.
-    fn each(&self, mut visit: impl FnMut(f64)) -> Result<()> {
-        let x: ArrayView4<f32> = self.dataset.x.view();
-        for &sample in self.train {
-            let row = x.slice(s![sample, self.node, .., self.feature]);
-            for (step, value) in row.iter().enumerate() {
-                let mask = self.dataset.mask.as_ref();
-                if mask.is_some_and(|m| !m[[sample, self.node, step]]) {
-                    continue;
-                }
-                if !value.is_finite() {
-                    return Err(Error::config(
-                        format!("sample {sample}"),
-                        format!(
-                            "node {}, step {step}, feature {} is {value}",
-                            self.node, self.feature
-                        ),
-                        "mark missing values in the mask",
-                    ));
-                }
-                visit(f64::from(*value));
-            }
-        }
-        Ok(())
-    }
-
-    fn moments(&self) -> Result<Moments> {
-        let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
-        let (mut count, mut sum) = (0.0, 0.0);
-        self.each(|value| {
-            low = low.min(value);
-            high = high.max(value);
-            count += 1.0;
-            sum += value;
-        })?;
-        if count == 0.0 {
-            return Ok(Moments::default());
-        }
-        let mean = sum / count;
-        let mut squares = 0.0;
-        self.each(|value| squares += (value - mean).powi(2))?;
-        Ok(Moments {
-            count,
-            mean,
-            squares,
-            low,
-            high,
-        })
-    }
-
-    fn range(&self) -> Result<(f64, f64)> {
-        let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
-        self.each(|value| {
-            low = low.min(value);
-            high = high.max(value);
-        })?;
-        if low > high {
-            return Ok((0.0, 1.0));
-        }
-        Ok((low, high - low))
-    }
-
-    fn quartiles(&self) -> Result<(f64, f64)> {
-        let mut sorted = Vec::new();
-        self.each(|value| sorted.push(value as f32))?;
-        if sorted.is_empty() {
-            return Ok((0.0, 1.0));
-        }
-        sorted.sort_unstable_by(f32::total_cmp);
-        // Linear between the two nearest ranks, as numpy.percentile does.
-        let quantile = |q: f64| {
-            let rank = q * (sorted.len() - 1) as f64;
-            let (below, above) = (sorted[rank as usize], sorted[rank.ceil() as usize]);
-            f64::from(below) + (f64::from(above) - f64::from(below)) * rank.fract()
-        };
-        let spread = quantile(0.75) - quantile(0.25);
-        Ok((quantile(0.5), spread))
-    }
-}
-
-/// Count, mean, and sum of squared deviations, which merge without loss; and the extremes, which
-/// tell a constant from rounding.
-#[derive(Debug, Clone, Copy)]
-struct Moments {
-    count: f64,
-    mean: f64,
-    squares: f64,
-    low: f64,
-    high: f64,
-}
-
-impl Default for Moments {
-    fn default() -> Self {
-        Self {
-            count: 0.0,
-            mean: 0.0,
-            squares: 0.0,
-            low: f64::INFINITY,
-            high: f64::NEG_INFINITY,
-        }
-    }
-}
-
-impl Moments {
-    /// Chan, Golub and LeVeque (1983).
-    fn merge(self, other: &Self) -> Self {
-        let count = self.count + other.count;
-        if count == 0.0 {
-            return self;
-        }
-        let difference = other.mean - self.mean;
-        Self {
-            count,
-            mean: self.mean + difference * other.count / count,
-            squares: self.squares
-                + other.squares
-                + difference.powi(2) * self.count * other.count / count,
-            low: self.low.min(other.low),
-            high: self.high.max(other.high),
-        }
-    }
-
-    fn shift_and_scale(self) -> (f64, f64) {
-        if self.low >= self.high {
-            return (self.mean, 1.0);
-        }
-        (self.mean, (self.squares / self.count).sqrt())
-    }
-}
-
 fn check_mask(x: (usize, usize, usize, usize), mask: (usize, usize, usize)) -> Result<()> {
     if mask == (x.0, x.1, x.2) {
         return Ok(());
@@ -358,7 +219,7 @@ fn check_mask(x: (usize, usize, usize, usize), mask: (usize, usize, usize)) -> R
 
 #[cfg(test)]
 mod tests {
-    use ndarray::{Array3, Array4};
+    use ndarray::{Array3, Array4, s};
 
     use super::*;
     use crate::split::fixture::dataset;
@@ -380,7 +241,8 @@ mod tests {
             }
             let value = (n * 7919 + v * 104_729 + l * 1_299_709 + f * 15_485_863) % 1000;
             1000.0 * (v + 1) as f32 + value as f32 / 100.0
-        });
+        })
+        .into();
         data
     }
 
@@ -415,7 +277,8 @@ mod tests {
         let mut data = scrambled();
         let scaler = Scaler::fit(&data, &[0, 2], ScaleConfig::Standard).unwrap();
         scaler.apply_dataset(&mut data).unwrap();
-        let lane = data.x.slice(s![..;2, 1, .., 0]).mapv(f64::from);
+        let x = data.gather(&[0, 2]);
+        let lane = x.slice(s![.., 1, .., 0]).mapv(f64::from);
         let mean = lane.mean().unwrap();
         let variance = lane.mapv(|v| (v - mean).powi(2)).mean().unwrap();
         // The mean, 2004.7, is stored to 6e-5, which is 2e-5 of the standard deviation.
@@ -428,7 +291,7 @@ mod tests {
         let mut data = scrambled();
         let mut mask = Array3::from_elem((3, 4, 8), true);
         mask.slice_mut(s![.., 2, ..]).fill(false);
-        data.mask = Some(mask);
+        data.mask = Some(mask.into());
         for cfg in METHODS {
             let scaler = Scaler::fit(&data, &[0, 1, 2], cfg).unwrap();
             if cfg != ScaleConfig::StandardFeature {
@@ -443,18 +306,20 @@ mod tests {
     fn missing_entries_have_no_say_and_stay_zero() {
         let mut data = scrambled();
         let mask = Array3::from_shape_fn((3, 4, 8), |(n, v, l)| (n + v + l) % 3 != 0);
-        data.mask = Some(mask.clone());
+        data.mask = Some(mask.clone().into());
         for cfg in METHODS {
             let before = Scaler::fit(&data, &[0, 1], cfg).unwrap();
             let mut spoilt = data.clone();
+            let mut x = data.x.to_array();
             for ((n, v, l), seen) in mask.indexed_iter() {
                 if !seen {
-                    spoilt.x.slice_mut(s![n, v, l, ..]).fill(f32::NAN);
+                    x.slice_mut(s![n, v, l, ..]).fill(f32::NAN);
                 }
             }
+            spoilt.x = x.into();
             assert_eq!(Scaler::fit(&spoilt, &[0, 1], cfg).unwrap(), before);
             before.apply_dataset(&mut spoilt).unwrap();
-            for ((n, v, l, _), value) in spoilt.x.indexed_iter() {
+            for ((n, v, l, _), value) in spoilt.gather(&[0, 1, 2]).indexed_iter() {
                 assert!(value.is_finite());
                 assert!(mask[[n, v, l]] || *value == 0.0);
             }
@@ -465,7 +330,9 @@ mod tests {
     fn other_samples_have_no_say() {
         let data = scrambled();
         let mut changed = data.clone();
-        changed.x.slice_mut(s![1, .., .., ..]).fill(f32::NAN);
+        let mut x = data.x.to_array();
+        x.slice_mut(s![1, .., .., ..]).fill(f32::NAN);
+        changed.x = x.into();
         for cfg in METHODS {
             let scaler = Scaler::fit(&data, &[0, 2], cfg).unwrap();
             assert_eq!(Scaler::fit(&changed, &[0, 2], cfg).unwrap(), scaler);
@@ -482,10 +349,12 @@ mod tests {
             let text = serde_json::to_string(&scaler).unwrap();
             let stored: Scaler = serde_json::from_str(&text).unwrap();
             assert_eq!(stored, scaler);
-            let mut x = data.x.clone();
+            let mut x = data.x.to_array();
             scaler.apply(x.view_mut(), None).unwrap();
             stored.inverse(x.view_mut(), None).unwrap();
-            let worst = (&x - &data.x).mapv(f32::abs).fold(0.0f32, |a, b| a.max(*b));
+            let worst = (&x - &data.x.to_array())
+                .mapv(f32::abs)
+                .fold(0.0f32, |a, b| a.max(*b));
             assert!(worst < 1e-3, "{cfg:?}: {worst}");
         }
     }
@@ -496,7 +365,7 @@ mod tests {
         let scaler = Scaler::fit(&data, &[0], ScaleConfig::Standard).unwrap();
         let mut other = Array4::zeros((1, 3, 8, 2));
         assert!(scaler.apply(other.view_mut(), None).is_err());
-        let mut x = data.x.clone();
+        let mut x = data.x.to_array();
         let mask = Array3::from_elem((3, 4, 7), true);
         assert!(scaler.apply(x.view_mut(), Some(mask.view())).is_err());
         assert!(Scaler::fit(&data, &[], ScaleConfig::Standard).is_err());
