@@ -2,7 +2,10 @@
 //! an [`Array`] or a struct of the format; what the arrays mean is decided in
 //! [`crate::datasets`].
 
+pub mod biosignal;
 pub mod csv;
+pub mod edf;
+pub mod gdf;
 pub mod mat;
 pub mod npy;
 pub mod ts;

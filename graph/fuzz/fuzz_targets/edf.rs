@@ -1,0 +1,17 @@
+#![no_main]
+
+use std::path::Path;
+
+use libfuzzer_sys::fuzz_target;
+use tgmamba_graph::formats::edf;
+
+fuzz_target!(|data: &[u8]| {
+    let Ok(file) = edf::parse(data, Path::new("fuzz")) else {
+        return;
+    };
+    let channels: Vec<usize> = (0..file.channels.len()).collect();
+    for part in &file.segments {
+        let _ = file.read(&channels, part);
+    }
+    let _ = file.recordings(&Default::default());
+});
