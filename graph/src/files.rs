@@ -92,8 +92,13 @@ pub fn source_file(path: impl AsRef<Path>) -> Result<SourceFile> {
     Ok(SourceFile {
         path: path.to_path_buf(),
         bytes,
-        sha256: hash.finalize().iter().map(|b| format!("{b:02x}")).collect(),
+        sha256: hexadecimal(hash),
     })
+}
+
+/// The value of a hash in lower-case hexadecimal.
+pub(crate) fn hexadecimal(hash: Sha256) -> String {
+    hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 pub mod datasets;
 pub mod electrodes;
 pub mod error;
+pub mod fetch;
 pub mod files;
 pub mod formats;
 pub mod loader;
