@@ -8,7 +8,7 @@ use super::find;
 use crate::formats::ts;
 use crate::signal::FeatureConfig;
 use crate::windows::RecordingSet;
-use crate::{DatasetInfo, Error, Labels, Part, Recording, Result, files};
+use crate::{Error, Labels, Part, Recording, Result, fetch, files};
 
 const SENSORS: [&str; 6] = [
     "accelerometer x",
@@ -73,14 +73,7 @@ pub(super) fn read(data_dir: Option<&Path>) -> Result<RecordingSet> {
         sources.push(files::source_file(path)?);
     }
     Ok(RecordingSet {
-        info: DatasetInfo {
-            name: "basic-motions".into(),
-            title: "BasicMotions: a smart watch on four students, four activities".into(),
-            licence: "BSD-3-Clause (package aeon); the UEA archive asks for citation".into(),
-            citation: "Bagnall et al., The UEA multivariate time series classification archive, \
-                       2018, arXiv:1811.00075"
-                .into(),
-        },
+        info: fetch::info("basic-motions").unwrap_or_default(),
         sensors: SENSORS.map(String::from).to_vec(),
         positions: None,
         adjacency: None,

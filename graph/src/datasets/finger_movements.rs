@@ -12,7 +12,7 @@ use super::{electrodes, find, labels};
 use crate::formats::mat::Mat;
 use crate::signal::FeatureConfig;
 use crate::windows::RecordingSet;
-use crate::{DatasetInfo, Error, Labels, Part, Recording, Result, files};
+use crate::{Error, Labels, Part, Recording, Result, fetch, files};
 
 const RATE: f64 = 100.0;
 
@@ -99,16 +99,7 @@ pub(super) fn read(data_dir: Option<&Path>) -> Result<RecordingSet> {
     let (positions, table) = electrodes::standard(data_dir, &folder, &sensors)?;
     sources.extend(table);
     Ok(RecordingSet {
-        info: DatasetInfo {
-            name: "finger-movements".into(),
-            title: "Finger movements: left or right hand from 28 electrodes before the key press"
-                .into(),
-            licence: "public for research with citation; no licence stated".into(),
-            citation: "Blankertz, Curio, Mueller, Classifying Single Trial EEG: Towards Brain \
-                       Computer Interfacing, NIPS 2001; Blankertz et al., The BCI Competition \
-                       2003, IEEE TBME 51(6), 2004"
-                .into(),
-        },
+        info: fetch::info("finger-movements").unwrap_or_default(),
         sensors,
         positions: Some(positions),
         adjacency: None,

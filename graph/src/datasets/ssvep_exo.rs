@@ -13,7 +13,7 @@ use super::{electrodes, find};
 use crate::formats::npy::Npz;
 use crate::signal::{FeatureConfig, Transform};
 use crate::windows::RecordingSet;
-use crate::{DatasetInfo, Error, Labels, Recording, Result, files};
+use crate::{Error, Labels, Recording, Result, fetch, files};
 
 const SENSORS: [&str; 8] = ["Oz", "O1", "O2", "PO3", "POz", "PO7", "PO8", "PO4"];
 const CLASSES: [&str; 4] = ["rest", "13 Hz", "21 Hz", "17 Hz"];
@@ -93,15 +93,7 @@ pub(super) fn read(data_dir: Option<&Path>, subjects: &[String]) -> Result<Recor
     let (positions, table) = electrodes::standard(data_dir, &folder, &sensors)?;
     sources.extend(table);
     Ok(RecordingSet {
-        info: DatasetInfo {
-            name: "ssvep-exo".into(),
-            title: "SSVEP exoskeleton: 12 subjects, 8 electrodes, rest and 3 flicker frequencies"
-                .into(),
-            licence: "CC0-1.0".into(),
-            citation: "Kalunga, Chevallier, Barthelemy, Djouani, Monacelli, Hamam, Online \
-                       SSVEP-based BCI using Riemannian geometry, Neurocomputing 191, 2016"
-                .into(),
-        },
+        info: fetch::info("ssvep-exo").unwrap_or_default(),
         sensors,
         positions: Some(positions),
         adjacency: None,

@@ -85,8 +85,8 @@ pub(super) const SETS: &[ByHand] = &[
     },
     ByHand {
         name: "finger-movements",
-        title: "Self-paced finger movements: 28 electrodes, 100 Hz (BCI Competition II, set IV)",
-        terms: "free for research with citation; no licence to redistribute",
+        title: "Finger movements: left or right hand from 28 electrodes before the key press",
+        terms: "public for research with citation; no licence stated",
         citation: "Blankertz, Curio, Mueller, Classifying Single Trial EEG, NIPS 2001; Blankertz \
                    et al., The BCI Competition 2003, IEEE TBME 51(6), 2004",
         how: "Register at bbci.de/competition/ii and download data set IV (100 Hz, MATLAB) and \
@@ -126,7 +126,11 @@ pub(super) const SETS: &[ByHand] = &[
         terms: CALTRANS,
         citation: ASTGCN,
         how: PEMS_HOW,
-        layout: &["pems03/pems03.npz", "pems03/pems03.csv", "pems03/pems03.txt"],
+        layout: &[
+            "pems03/pems03.npz",
+            "pems03/pems03.csv",
+            "pems03/pems03.txt",
+        ],
     },
     ByHand {
         name: "pems04",
@@ -159,10 +163,7 @@ pub(super) const SETS: &[ByHand] = &[
         citation: "Yu, Yin, Zhu, Spatio-Temporal Graph Convolutional Networks, IJCAI 2018, \
                    arXiv:1709.04875",
         how: "github.com/VeritasYin/STGCN_IJCAI-18, folder dataset.",
-        layout: &[
-            "pemsd7m/PeMSD7_V_228.csv",
-            "pemsd7m/PeMSD7_W_228.csv",
-        ],
+        layout: &["pemsd7m/PeMSD7_V_228.csv", "pemsd7m/PeMSD7_W_228.csv"],
     },
     ByHand {
         name: "largest",
@@ -187,8 +188,16 @@ mod tests {
     fn every_set_says_where_and_how_its_files_lie() {
         for set in SETS {
             let text = set.instructions();
-            assert!(!text.how.is_empty() && !text.info.citation.is_empty(), "{}", set.name);
-            assert!(!text.info.licence.is_empty() && !text.layout.is_empty(), "{}", set.name);
+            assert!(
+                !text.how.is_empty() && !text.info.citation.is_empty(),
+                "{}",
+                set.name
+            );
+            assert!(
+                !text.info.licence.is_empty() && !text.layout.is_empty(),
+                "{}",
+                set.name
+            );
             let folder = set.layout[0].split('/').next().unwrap();
             assert_eq!(folder.replace(['-', '_'], ""), set.name.replace('-', ""));
         }
