@@ -106,6 +106,81 @@ fn ssvep_whole_set() {
 }
 
 #[test]
+fn ssvep_from_the_continuous_recording() {
+    let Some(dir) = data_dir() else { return };
+    let mut config = named("ssvep-exo", Some(dir.join("ssvep_exo/gdf")));
+    let set = load_recordings(&config).unwrap();
+    config.data_dir = Some(dir.clone());
+    config.subjects = vec!["subject03".into()];
+    let cut = load_recordings(&config).unwrap();
+    assert_eq!(set.recordings.len(), 32);
+    for (ours, theirs) in set.recordings.iter().zip(&cut.recordings) {
+        assert_eq!(ours.labels, theirs.labels);
+        assert_eq!(ours.subject, theirs.subject);
+        assert_eq!(ours.session.as_deref(), Some("2012.07.11-15.25.23"));
+        for (a, b) in ours.signal.iter().zip(&theirs.signal) {
+            assert!((a - b).abs() < 1e-8, "{a} {b}");
+        }
+    }
+    // The layout of the authors' repository, with a session that is left out.
+    let folder = tempfile::tempdir().unwrap();
+    let source = dir.join("ssvep_exo/gdf/subject03_2012.07.11-15.25.23.gdf");
+    for (subject, date) in [
+        ("subject03", "2012.07.11-15.25.23"),
+        ("subject07", "2012.07.11-15.33.08"),
+    ] {
+        let sub = folder.path().join("ssvep-exo").join(subject);
+        std::fs::create_dir_all(&sub).unwrap();
+        std::fs::copy(&source, sub.join(format!("record-[{date}].gdf"))).unwrap();
+    }
+    let again = load_recordings(&named("ssvep-exo", Some(folder.path().into()))).unwrap();
+    assert_eq!(again.recordings.len(), 32);
+    assert_eq!(again.recordings[5].name, set.recordings[5].name);
+}
+
+#[test]
+fn eegmat_rest_and_arithmetic() {
+    let Some(dir) = data_dir() else { return };
+    let data = load(&named("eegmat", Some(dir.clone()))).unwrap();
+    // 182 s and 62 s in windows of 5 s, at 125 Hz.
+    assert_eq!(data.x.dim(), (36 + 12, 19, 625, 1));
+    assert_eq!(data.classes, ["rest", "arithmetic"]);
+    assert_eq!(data.y.iter().filter(|y| **y == 1).count(), 12);
+    assert_eq!(
+        (data.sensors[0].as_str(), data.sensors[18].as_str()),
+        ("Fp1", "Pz")
+    );
+    assert_eq!(data.subject.as_ref().unwrap()[40], "Subject00");
+    let positions = data.positions.as_ref().unwrap();
+    // T3 is on the left, Pz in the middle behind the ears.
+    assert!(positions[[6, 0]] < -0.07 && positions[[18, 0]].abs() < 0.01);
+    let raw = load_recordings(&named("eegmat", Some(dir.clone()))).unwrap();
+    assert_eq!(raw.recordings[0].signal.dim(), (19, 91_000, 1));
+    assert_eq!(raw.recordings[1].signal.dim(), (19, 31_000, 1));
+    // Microvolts.
+    let top = raw.recordings[0]
+        .signal
+        .iter()
+        .fold(0f32, |m, v| m.max(v.abs()));
+    assert!((20.0..200.0).contains(&top), "{top}");
+    // The folder itself, and a subject whose second file is missing.
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = named("eegmat", Some(folder.path().into()));
+    for name in ["Subject00_1", "Subject00_2", "Subject35_1"] {
+        let from = dir.join(format!("eegmat_sample/{}.edf", name.replace("35", "00")));
+        std::fs::copy(from, folder.path().join(format!("{name}.edf"))).unwrap();
+    }
+    let text = load_recordings(&config).unwrap_err().to_string();
+    assert!(text.contains("Subject35_2.edf"), "{text}");
+    config.subjects = vec!["Subject00".into()];
+    let again = load_recordings(&config).unwrap();
+    assert_eq!(again.recordings[1].signal, raw.recordings[1].signal);
+    config.subjects = vec!["Subject36".into()];
+    let text = load_recordings(&config).unwrap_err().to_string();
+    assert!(text.contains("unknown subject"), "{text}");
+}
+
+#[test]
 fn finger_movements_official_split() {
     let Some(dir) = data_dir() else { return };
     let data = load(&named("finger-movements", Some(dir.clone()))).unwrap();

@@ -2,6 +2,7 @@
 
 mod basic_motions;
 mod description;
+mod eegmat;
 mod electrodes;
 mod finger_movements;
 mod folder;
@@ -22,7 +23,7 @@ use crate::{Dataset, Error, Result};
 pub use description::{Files, FolderConfig, GraphFiles, SplitFiles, Variables};
 pub use electrodes::read_positions;
 
-const NAMES: &[&str] = &["basic-motions", "finger-movements", "ssvep-exo"];
+const NAMES: &[&str] = &["basic-motions", "eegmat", "finger-movements", "ssvep-exo"];
 
 /// Which data to load, and as what.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -110,6 +111,7 @@ pub fn load_recordings(config: &DatasetConfig) -> Result<RecordingSet> {
 pub fn default_features(name: &str) -> Result<FeatureConfig> {
     match choose(name, None)? {
         Choice::Named("basic-motions") => Ok(basic_motions::features()),
+        Choice::Named("eegmat") => Ok(eegmat::features()),
         Choice::Named("finger-movements") => Ok(finger_movements::features()),
         Choice::Named(_) => Ok(ssvep_exo::features()),
         Choice::Folder(folder) => Ok(FolderConfig::read(&folder)?.features.unwrap_or_default()),
@@ -128,6 +130,13 @@ fn read(config: &DatasetConfig) -> Result<Loaded> {
         Choice::Named("basic-motions") => {
             named(basic_motions::read(data_dir)?, basic_motions::features())
         }
+        Choice::Named("eegmat") => Loaded {
+            window: eegmat::window(),
+            ..named(
+                eegmat::read(data_dir, &config.subjects)?,
+                eegmat::features(),
+            )
+        },
         Choice::Named("finger-movements") => named(
             finger_movements::read(data_dir)?,
             finger_movements::features(),

@@ -2,22 +2,37 @@
 //! flickering at 13, 17 or 21 Hz, or none.
 //!
 //! Read from `subjectNN.npz`, each with `x` (trials, 8, 1280) from the cue on at 256 Hz, `y` (0
-//! rest, 1 13 Hz, 2 21 Hz, 3 17 Hz) and `session`. The trials come in nearly the same order in
-//! every session, so their position would give the label away: it is in no feature.
+//! rest, 1 13 Hz, 2 21 Hz, 3 17 Hz) and `session`; where these are not there, from the continuous
+//! recordings (GDF) of the authors' repository, which give the same trials. The trials come in
+//! nearly the same order in every session, so their position would give the label away: it is in
+//! no feature.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use ndarray::{Axis, Ix3, s};
 
 use super::{electrodes, find};
+use crate::formats::biosignal::RecordingOptions;
+use crate::formats::gdf;
 use crate::formats::npy::Npz;
 use crate::signal::{FeatureConfig, Transform};
 use crate::windows::RecordingSet;
-use crate::{Error, Labels, Recording, Result, fetch, files};
+use crate::{Error, Labels, Recording, Result, SourceFile, fetch, files};
 
 const SENSORS: [&str; 8] = ["Oz", "O1", "O2", "PO3", "POz", "PO7", "PO8", "PO4"];
 const CLASSES: [&str; 4] = ["rest", "13 Hz", "21 Hz", "17 Hz"];
 const RATE: f64 = 256.0;
+
+/// Sessions that the authors exclude, and one that is a copy of another subject's.
+const LEFT_OUT: [(&str, &str); 6] = [
+    ("subject07", "2012.07.11-15.33.08"),
+    ("subject08", "2013.04.06-16.22.32"),
+    ("subject10", "2014.02.26-15.10.48"),
+    ("subject10", "2014.02.26-15.50.09"),
+    ("subject11", "2014.02.24-17.56.37"),
+    ("subject11", "2014.02.24-18.02.40"),
+];
 
 /// Frequencies of the lamps and their second harmonics, hertz.
 const FREQUENCIES: [f64; 6] = [13.0, 17.0, 21.0, 26.0, 34.0, 42.0];
@@ -37,18 +52,42 @@ pub(super) fn features() -> FeatureConfig {
 }
 
 pub(super) fn read(data_dir: Option<&Path>, subjects: &[String]) -> Result<RecordingSet> {
-    let folder = find(data_dir, &["ssvep_exo", "ssvep-exo"], "subject01.npz")?;
-    let mut recordings = Vec::new();
-    let mut sources = Vec::new();
     let all: Vec<String> = (1..=12).map(|n| format!("subject{n:02}")).collect();
     let known: Vec<&str> = all.iter().map(String::as_str).collect();
     if let Some(other) = subjects.iter().find(|s| !all.contains(s)) {
         return Err(Error::unknown("subject", other, &known));
     }
-    for subject in &all {
-        if !subjects.is_empty() && !subjects.contains(subject) {
-            continue;
-        }
+    let wanted = |subject: &String| subjects.is_empty() || subjects.contains(subject);
+    let chosen: Vec<String> = all.iter().filter(|s| wanted(s)).cloned().collect();
+    let (folder, recordings, mut sources) =
+        match find(data_dir, &["ssvep_exo", "ssvep-exo"], "subject01.npz") {
+            Ok(folder) => trials(folder, &chosen)?,
+            Err(missing) => match gdf_files(data_dir) {
+                Some((folder, files)) => continuous(folder, &files, &chosen)?,
+                None => return Err(missing),
+            },
+        };
+    let sensors = SENSORS.map(String::from).to_vec();
+    let (positions, table) = electrodes::standard(data_dir, &folder, &sensors)?;
+    sources.extend(table);
+    Ok(RecordingSet {
+        info: fetch::info("ssvep-exo").unwrap_or_default(),
+        sensors,
+        positions: Some(positions),
+        adjacency: None,
+        classes: CLASSES.map(String::from).to_vec(),
+        recordings,
+        sources,
+    })
+}
+
+type Read = (PathBuf, Vec<Recording>, Vec<SourceFile>);
+
+/// The trials of `subjectNN.npz`.
+fn trials(folder: PathBuf, subjects: &[String]) -> Result<Read> {
+    let mut recordings = Vec::new();
+    let mut sources = Vec::new();
+    for subject in subjects {
         let path = folder.join(format!("{subject}.npz"));
         let mut npz = Npz::open(&path)?;
         let again = "fetch the original file again";
@@ -89,16 +128,93 @@ pub(super) fn read(data_dir: Option<&Path>, subjects: &[String]) -> Result<Recor
         }
         sources.push(files::source_file(path)?);
     }
-    let sensors = SENSORS.map(String::from).to_vec();
-    let (positions, table) = electrodes::standard(data_dir, &folder, &sensors)?;
-    sources.extend(table);
-    Ok(RecordingSet {
-        info: fetch::info("ssvep-exo").unwrap_or_default(),
-        sensors,
-        positions: Some(positions),
-        adjacency: None,
-        classes: CLASSES.map(String::from).to_vec(),
-        recordings,
-        sources,
+    Ok((folder, recordings, sources))
+}
+
+/// The folder and the files of continuous recordings, as in the authors' repository
+/// (`subjectNN/record-[DATE].gdf`) or in one folder (`subjectNN_DATE.gdf`).
+fn gdf_files(data_dir: Option<&Path>) -> Option<(PathBuf, Vec<Continuous>)> {
+    let root = data_dir.unwrap_or(Path::new("data"));
+    let folders = ["ssvep_exo", "ssvep-exo", "dataset-ssvep-exoskeleton", "."];
+    folders.iter().find_map(|folder| {
+        let folder = root.join(folder);
+        let plain = glob::Pattern::escape(&folder.to_string_lossy());
+        let mut files = Vec::new();
+        for pattern in ["subject*/record-*.gdf", "subject*.gdf"] {
+            let found = glob::glob(&format!("{plain}/{pattern}")).ok()?;
+            files.extend(found.flatten().filter_map(Continuous::of));
+        }
+        files.sort();
+        (!files.is_empty()).then_some((folder, files))
     })
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Continuous {
+    subject: String,
+    /// Date and time of the recording, as in its name.
+    date: String,
+    path: PathBuf,
+}
+
+impl Continuous {
+    fn of(path: PathBuf) -> Option<Self> {
+        let name = path.file_stem()?.to_str()?;
+        let (subject, date) = match name.strip_prefix("record-") {
+            Some(date) => (path.parent()?.file_name()?.to_str()?, date),
+            None => name.split_once('_')?,
+        };
+        Some(Self {
+            subject: subject.to_string(),
+            date: date.trim_matches(['[', ']']).to_string(),
+            path,
+        })
+    }
+}
+
+/// Trials cut from continuous recordings: 5 s from the event 32779 (the lamps start), which
+/// follows half a second after one of 33024 to 33027 (the class is announced).
+fn continuous(folder: PathBuf, files: &[Continuous], subjects: &[String]) -> Result<Read> {
+    let classes: BTreeMap<String, usize> = (0..CLASSES.len())
+        .map(|class| ((33_024 + class).to_string(), class))
+        .collect();
+    let options = RecordingOptions {
+        channels: SENSORS.map(String::from).to_vec(),
+        ..Default::default()
+    };
+    // Events count samples from 1, but the authors' own trials take that number for one from 0.
+    let start = 0.5 + 1.0 / RATE;
+    let mut recordings = Vec::new();
+    let mut sources = Vec::new();
+    for Continuous {
+        subject,
+        date,
+        path,
+    } in files
+    {
+        let left_out = LEFT_OUT.contains(&(subject.as_str(), date.as_str()));
+        if left_out || !subjects.contains(subject) {
+            continue;
+        }
+        let file = gdf::open(path)?;
+        let (_, trials) = file.trials(&options, &classes, [start, start + 5.0])?;
+        for (i, trial) in trials.into_iter().enumerate() {
+            if trial.sampling_rate != Some(RATE) {
+                return Err(Error::file(
+                    path,
+                    "duration of a record",
+                    format!("does not make {RATE} samples per second"),
+                    "fetch the original file again",
+                ));
+            }
+            recordings.push(Recording {
+                name: format!("{subject}/{date}/trial{i}"),
+                subject: Some(subject.clone()),
+                session: Some(date.clone()),
+                ..trial
+            });
+        }
+        sources.push(files::source_file(path)?);
+    }
+    Ok((folder, recordings, sources))
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use ndarray::{Axis, Zip};
+use ndarray::Axis;
 use serde::{Deserialize, Serialize};
 
 use super::{Segment, SignalFile, Source, list, microvolts};
@@ -60,6 +60,13 @@ pub struct RecordingOptions {
     pub labels: Option<Labelling>,
 }
 
+impl RecordingOptions {
+    fn range(&self) -> [f64; 2] {
+        let all = [f64::NEG_INFINITY, f64::INFINITY];
+        self.seconds.unwrap_or(all)
+    }
+}
+
 impl<S: Source> SignalFile<S> {
     /// Makes recordings of the file: names of the sensors, and one recording for each stretch
     /// without a break. Signals are (channels, time, 1); voltages are in microvolts whatever
@@ -73,44 +80,18 @@ impl<S: Source> SignalFile<S> {
     /// `options` do not accept it, no signal is left, or a time step has no class. As
     /// [`SignalFile::read`] otherwise.
     pub fn recordings(&self, options: &RecordingOptions) -> Result<(Vec<String>, Vec<Recording>)> {
-        let mut chosen = match options.channels.is_empty() {
-            true => (0..self.channels.len()).collect(),
-            false => self.find(&options.channels)?,
-        };
-        let mut sensors = match options.channels.is_empty() {
-            true => self.sensor_names(),
-            false => options.channels.clone(),
-        };
-        if options.mixed_rates == MixedRates::MostCommon {
-            let keep = self.most_common(&chosen);
-            let dropped = |i: &usize| self.channels[*i].samples != keep;
-            if chosen.iter().any(&dropped) {
-                let names = chosen.iter().filter(|i| dropped(i));
-                log::warn!(
-                    "{}: left out for their sampling rate: {}",
-                    self.path.display(),
-                    list(names.map(|i| self.channels[*i].label.as_str()))
-                );
-            }
-            let mut flags = chosen.iter().map(|i| !dropped(i));
-            sensors.retain(|_| flags.next().unwrap_or(false));
-            chosen.retain(|i| !dropped(i));
-        }
-        let rate = self.one_rate(&chosen)?.unwrap_or(0.0);
-        let [from, to] = options
-            .seconds
-            .unwrap_or([f64::NEG_INFINITY, f64::INFINITY]);
+        let (sensors, chosen, rate) = self.select(options)?;
+        let [from, to] = options.range();
         let parts = self.between(from, to);
-        if chosen.is_empty() || parts.is_empty() || rate <= 0.0 {
+        if parts.is_empty() {
             return Err(Error::file(
                 &self.path,
                 "signal",
                 format!(
-                    "nothing is left of {} channels and {} s",
-                    self.channels.len(),
+                    "nothing of {} s is between {from} and {to} s",
                     self.seconds()
                 ),
-                "choose other channels or another time",
+                "choose another time",
             ));
         }
         if parts.len() > 1 && options.breaks == Breaks::Error {
@@ -132,40 +113,133 @@ impl<S: Source> SignalFile<S> {
                 "accept breaks to split the recording there, or choose a time between them",
             ));
         }
-        let stem = self.path.file_stem().unwrap_or_default().to_string_lossy();
         let recordings = parts
             .iter()
             .enumerate()
             .map(|(i, part)| {
-                let mut signal = self.read_array(&chosen, part)?;
-                Zip::from(signal.rows_mut())
-                    .and(&chosen)
-                    .for_each(|mut row, channel| {
-                        let unit = &self.channels[*channel].unit;
-                        if let Some(factor) = microvolts(unit).filter(|f| *f != 1.0) {
-                            row.mapv_inplace(|v| (f64::from(v) * factor) as f32);
-                        }
-                    });
-                let labels = match &options.labels {
-                    Some(l) => Labels::PerStep(self.label_steps(l, part, rate, signal.ncols())?),
-                    None => Labels::None,
-                };
-                Ok(Recording {
-                    name: match parts.len() {
-                        1 => stem.to_string(),
-                        _ => format!("{stem}/{i}"),
-                    },
-                    signal: signal.insert_axis(Axis(2)),
-                    mask: None,
-                    sampling_rate: Some(rate),
-                    labels,
-                    subject: None,
-                    session: None,
-                    part: None,
-                })
+                let number = (parts.len() > 1).then_some(i);
+                let mut recording = self.recording(&chosen, part, rate, number)?;
+                if let Some(labels) = &options.labels {
+                    let time = recording.signal.len_of(Axis(1));
+                    recording.labels = Labels::PerStep(self.label_steps(labels, part, rate, time)?);
+                }
+                Ok(recording)
             })
             .collect::<Result<_>>()?;
         Ok((sensors, recordings))
+    }
+
+    /// Makes trials of the file: names of the sensors, and one recording for each annotation that
+    /// has a class in `classes`, of the signal from `seconds[0]` to `seconds[1]` after its onset.
+    /// Channels are those of [`recordings`](Self::recordings); of `options`, `breaks` and `labels`
+    /// do not matter, and `seconds` chooses annotations by their onset.
+    ///
+    /// # Errors
+    /// [`Error::File`] when there is no such annotation, or a trial is not inside the signal or
+    /// has a break in it. As [`recordings`](Self::recordings) for channels.
+    pub fn trials(
+        &self,
+        options: &RecordingOptions,
+        classes: &BTreeMap<String, usize>,
+        seconds: [f64; 2],
+    ) -> Result<(Vec<String>, Vec<Recording>)> {
+        let (sensors, chosen, rate) = self.select(options)?;
+        let [from, to] = options.range();
+        let mut recordings = Vec::new();
+        for annotation in &self.annotations {
+            let Some(class) = classes.get(&annotation.text) else {
+                continue;
+            };
+            if !(annotation.onset >= from && annotation.onset < to) {
+                continue;
+            }
+            let [start, end] = seconds.map(|s| annotation.onset + s);
+            let parts = self.between(start, end);
+            // Within half a sample, as far as positions are rounded.
+            let whole = |p: &&Segment| ((end - start) - p.seconds) * rate < 0.5;
+            let Some(part) = parts.first().filter(whole) else {
+                return Err(Error::file(
+                    &self.path,
+                    format!("annotation {} at {} s", annotation.text, annotation.onset),
+                    format!("its trial, {start} to {end} s, is not inside the signal"),
+                    "choose a shorter trial, or another part of the file",
+                ));
+            };
+            let number = Some(recordings.len());
+            recordings.push(Recording {
+                labels: Labels::Whole(*class),
+                ..self.recording(&chosen, part, rate, number)?
+            });
+        }
+        if recordings.is_empty() {
+            let known = classes.keys().map(String::as_str);
+            return Err(self.no_annotation(format!("none is one of {}", list(known))));
+        }
+        Ok((sensors, recordings))
+    }
+
+    /// Names, indices and common rate of the channels that `options` chooses.
+    fn select(&self, options: &RecordingOptions) -> Result<(Vec<String>, Vec<usize>, f64)> {
+        let (mut sensors, mut chosen) = match options.channels.is_empty() {
+            true => (self.sensor_names(), (0..self.channels.len()).collect()),
+            false => (options.channels.clone(), self.find(&options.channels)?),
+        };
+        if options.mixed_rates == MixedRates::MostCommon {
+            let keep = self.most_common(&chosen);
+            let dropped = |i: &usize| self.channels[*i].samples != keep;
+            if chosen.iter().any(&dropped) {
+                let names = chosen.iter().filter(|i| dropped(i));
+                log::warn!(
+                    "{}: left out for their sampling rate: {}",
+                    self.path.display(),
+                    list(names.map(|i| self.channels[*i].label.as_str()))
+                );
+            }
+            let mut flags = chosen.iter().map(|i| !dropped(i));
+            sensors.retain(|_| flags.next().unwrap_or(false));
+            chosen.retain(|i| !dropped(i));
+        }
+        let rate = self.one_rate(&chosen)?.filter(|r| *r > 0.0);
+        let rate = rate.ok_or_else(|| {
+            Error::file(
+                &self.path,
+                "channels",
+                "there are none with samples",
+                "choose other channels",
+            )
+        })?;
+        Ok((sensors, chosen, rate))
+    }
+
+    /// One recording of a part, voltages in microvolts.
+    fn recording(
+        &self,
+        chosen: &[usize],
+        part: &Segment,
+        rate: f64,
+        number: Option<usize>,
+    ) -> Result<Recording> {
+        let mut signal = self.read_array(chosen, part)?;
+        for (mut row, channel) in signal.rows_mut().into_iter().zip(chosen) {
+            let unit = &self.channels[*channel].unit;
+            if let Some(factor) = microvolts(unit).filter(|f| *f != 1.0) {
+                row.mapv_inplace(|v| (f64::from(v) * factor) as f32);
+            }
+        }
+        let stem = self.path.file_stem().unwrap_or_default().to_string_lossy();
+        Ok(Recording {
+            name: match number {
+                None => stem.into_owned(),
+                Some(i) => format!("{stem}/{i}"),
+            },
+            signal: signal.insert_axis(Axis(2)),
+            mask: None,
+            sampling_rate: Some(rate),
+            labels: Labels::None,
+            subject: None,
+            session: None,
+            part: None,
+        })
     }
 
     fn sensor_names(&self) -> Vec<String> {
@@ -228,18 +302,19 @@ impl<S: Source> SignalFile<S> {
         let labels: Option<Vec<usize>> = steps.into_iter().collect();
         labels.ok_or_else(|| {
             let at = part.start + missing.unwrap_or(0) as f64 / rate;
-            let mut texts: Vec<&str> = self.annotations.iter().map(|a| a.text.as_str()).collect();
-            texts.sort_unstable();
-            texts.dedup();
-            Error::file(
-                &self.path,
-                "annotations",
-                format!(
-                    "none that has a class covers {at} s; present: {}",
-                    list(texts.into_iter())
-                ),
-                "give classes to more texts, or a class for the time outside",
-            )
+            self.no_annotation(format!("none that has a class covers {at} s"))
         })
+    }
+
+    fn no_annotation(&self, problem: String) -> Error {
+        let mut texts: Vec<&str> = self.annotations.iter().map(|a| a.text.as_str()).collect();
+        texts.sort_unstable();
+        texts.dedup();
+        Error::file(
+            &self.path,
+            "annotations",
+            format!("{problem}; present: {}", list(texts.into_iter())),
+            "give classes to these texts, or a class for the time outside",
+        )
     }
 }
