@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use burn::tensor::{DType, Device, Distribution, Tensor};
 use tgmamba::ops::graph_scan::{graph_scan, reference};
+use tgmamba::ops::matmul::matmul;
 use tgmamba::ops::selective_scan::{self, SelectiveScanInput, SelectiveScanOutput, selective_scan};
 
 use super::peak::Limits;
@@ -153,6 +154,11 @@ pub fn run(device: &Device, options: &Options) {
         if wanted("mamba") {
             plain_scan(device, dtype, options);
         }
+        for size in PRODUCTS {
+            if wanted("product") {
+                product(size, device, dtype, options);
+            }
+        }
     }
 }
 
@@ -181,6 +187,40 @@ fn graph(name: &str, case: Case, device: &Device, dtype: DType, options: &Option
         &options.limits,
         plain,
     );
+}
+
+/// Matrix products (batch, m, k, n): a projection of a model, P h of a traffic network, a square.
+const PRODUCTS: [[usize; 4]; 3] = [
+    [1, 16384, 1024, 2048],
+    [64, 207, 207, 1024],
+    [1, 4096, 4096, 4096],
+];
+
+/// A matrix product; "plain" is the framework's own, whatever its precision.
+fn product([batch, m, k, n]: [usize; 4], device: &Device, dtype: DType, options: &Options) {
+    let m = m.div_ceil(options.shrink);
+    let random = |shape: [usize; 3], device: &Device| {
+        Tensor::<3>::random(shape, Distribution::Uniform(-1.0, 1.0), device).cast(dtype)
+    };
+    let operands = |device: &Device| (random([batch, m, k], device), random([batch, k, n], device));
+    let (a, b) = operands(device);
+    let tracked = operands(&device.clone().autodiff());
+    let (ta, tb) = (tracked.0.require_grad(), tracked.1.require_grad());
+    let step = |f: fn(Tensor<3>, Tensor<3>) -> Tensor<3>| {
+        drop(f(ta.clone(), tb.clone()).backward());
+    };
+    let times = time(
+        device,
+        || drop(matmul(a.clone(), b.clone())),
+        || step(matmul),
+    );
+    let plain = options
+        .plain
+        .then(|| median(device, 5, || step(Tensor::matmul)));
+    let flop = 3.0 * 2.0 * (batch * m * k * n) as f64;
+    let bytes = 3.0 * (batch * (m * k + k * n + m * n) * dtype.size()) as f64;
+    let name = format!("product {m}");
+    line(&name, dtype, &times, flop, bytes, &options.limits, plain);
 }
 
 /// Mamba-1's scan with gate, softplus and bias, at the shape the CUDA original is quoted at.

@@ -1,7 +1,8 @@
 //! The kernels of a device against the recurrence in f64.
 
-use burn::tensor::{DType, Device};
+use burn::tensor::{DType, Device, Distribution, Tensor};
 use tgmamba::ops::graph_scan::{self, reference};
+use tgmamba::ops::matmul::{Precision, matmul, precision};
 
 use super::problem::{Case, Operands, Problem, relative_error};
 
@@ -13,7 +14,7 @@ struct Bounds {
 
 fn bounds(dtype: DType) -> Bounds {
     match dtype {
-        DType::BF16 => Bounds {
+        DType::BF16 | DType::F16 => Bounds {
             forward: 2e-2,
             gradient: 2e-2,
         },
@@ -23,6 +24,10 @@ fn bounds(dtype: DType) -> Bounds {
         },
     }
 }
+
+/// A scan this long is compared with the CPU's kernel in f64, itself checked on the shorter ones:
+/// the recurrence in tensor operations would keep every step.
+const LONG: usize = 100_000;
 
 /// Shapes that between them visit every size of the grid and every option.
 pub fn cases(quick: bool) -> Vec<Case> {
@@ -62,7 +67,8 @@ pub fn cases(quick: bool) -> Vec<Case> {
             [1, 207, 12, 5, 16],
             [2, 207, 31, 3, 4],
             [1, 207, 2, 3, 48],
-            [1, 207, 1, 1, 1],
+            [1, 207, 1, 2, 2],
+            [1, 3, LONG, 2, 4],
         ],
     };
     let mut cases = Vec::new();
@@ -96,9 +102,11 @@ pub fn cases(quick: bool) -> Vec<Case> {
 /// Checks one case: the worst errors forward and backward, or what is wrong.
 pub fn check(case: Case, device: &Device, dtype: DType, seed: u64) -> Result<[f64; 2], String> {
     let problem = Problem::random(case, seed).rounded(dtype);
-    let expected = problem
-        .load(&Device::flex().autodiff(), DType::F64)
-        .results(reference::graph_scan);
+    let exact = problem.load(&Device::flex().autodiff(), DType::F64);
+    let expected = match case.l == LONG {
+        true => exact.results(graph_scan::graph_scan),
+        false => exact.results(reference::graph_scan),
+    };
     let operands = problem.load(&device.clone().autodiff(), dtype);
     poison(&operands);
     let results = operands.results(graph_scan::graph_scan);
@@ -121,6 +129,68 @@ pub fn check(case: Case, device: &Device, dtype: DType, seed: u64) -> Result<[f6
         {
             return Err(format!("{name}: two runs differ"));
         }
+        worst[kind] = worst[kind].max(error);
+    }
+    Ok(worst)
+}
+
+/// Sizes (batch, m, k, n) of matrix products, between them every kind of tile.
+pub fn products(quick: bool) -> &'static [[usize; 4]] {
+    match quick {
+        true => &[[1, 65, 33, 129], [3, 70, 21, 66], [1, 5, 40, 12]],
+        false => &[
+            [1, 1, 1, 1],
+            [1, 1000, 777, 1001],
+            [1, 512, 100_000, 96],
+            [4, 207, 207, 1024],
+            [4, 207, 1024, 207],
+            [2, 300, 300, 70],
+            [1, 4096, 64, 16],
+            [1, 33, 5000, 20],
+            [7, 130, 130, 130],
+        ],
+    }
+}
+
+/// Checks Y = A B, dA and dB: the worst error of each, relative, or what is wrong.
+pub fn check_product(size: [usize; 4], device: &Device, dtype: DType) -> Result<[f64; 2], String> {
+    let [batch, m, k, n] = size;
+    let random = |shape: [usize; 3]| {
+        let x = Tensor::<3>::random(shape, Distribution::Uniform(-1.0, 1.0), &Device::flex());
+        x.cast(dtype).into_data()
+    };
+    let data = [[batch, m, k], [batch, k, n], [batch, m, n]].map(random);
+    let results = |device: &Device, dtype: DType| {
+        let device = device.clone().autodiff();
+        let load = |i: usize| Tensor::<3>::from_data(data[i].clone(), &device).cast(dtype);
+        let (a, b, w) = (load(0).require_grad(), load(1).require_grad(), load(2));
+        let y = matmul(a.clone(), b.clone());
+        let grads = (y.clone() * w).sum().backward();
+        [Some(y.inner()), a.grad(&grads), b.grad(&grads)].map(|x| match x {
+            Some(x) => x.into_data().iter::<f64>().collect(),
+            None => Vec::new(),
+        })
+    };
+    let expected = results(&Device::flex(), DType::F64);
+    let (found, again) = (results(device, dtype), results(device, dtype));
+    let bound = match (dtype, precision()) {
+        (DType::F32, Precision::Exact) => 2e-6,
+        _ => 1e-2,
+    };
+    let mut worst = [0.0f64; 2];
+    for (i, name) in ["Y", "dA", "dB"].into_iter().enumerate() {
+        let error = relative_error(&found[i], &expected[i]);
+        if error > bound {
+            return Err(format!("{name}: relative error {error:.2e} > {bound:.0e}"));
+        }
+        let same = found[i]
+            .iter()
+            .zip(&again[i])
+            .all(|(a, b)| a.to_bits() == b.to_bits());
+        if !same && precision() == Precision::Exact {
+            return Err(format!("{name}: two runs differ"));
+        }
+        let kind = i.min(1);
         worst[kind] = worst[kind].max(error);
     }
     Ok(worst)

@@ -14,6 +14,7 @@ use std::time::Instant;
 use burn::tensor::{DType, Device};
 use clap::{Parser, Subcommand};
 use tgmamba::cli::device;
+use tgmamba::ops::matmul::{Precision, set_precision};
 
 #[derive(Parser)]
 #[command(about = "Check and time the kernels of a device", version)]
@@ -35,6 +36,9 @@ enum Command {
         /// Of the random inputs; a new one each time if absent.
         #[arg(long)]
         seed: Option<u64>,
+        /// How products of f32 are computed on a GPU.
+        #[arg(long, default_value = "exact")]
+        precision: Precision,
     },
     /// Time the kernels.
     Bench {
@@ -53,6 +57,9 @@ enum Command {
         /// Do not time the version in plain tensor operations.
         #[arg(long)]
         no_reference: bool,
+        /// How products of f32 are computed on a GPU.
+        #[arg(long, default_value = "exact")]
+        precision: Precision,
     },
 }
 
@@ -66,18 +73,24 @@ fn main() -> ExitCode {
             device: name,
             quick,
             seed,
+            precision,
         } => device(&name)
             .map_err(|error| error.to_string())
-            .and_then(|device| run_check(&device, quick, seed)),
+            .and_then(|device| {
+                set_precision(precision);
+                run_check(&device, quick, seed)
+            }),
         Command::Bench {
             device: name,
             case,
             shrink,
             dtype,
             no_reference,
+            precision,
         } => device(&name)
             .map_err(|error| error.to_string())
             .map(|device| {
+                set_precision(precision);
                 let cpu = name == "cpu";
                 let options = bench::Options {
                     case,
@@ -106,7 +119,7 @@ fn run_check(device: &Device, quick: bool, seed: Option<u64>) -> Result<(), Stri
     let seed = seed.unwrap_or_else(rand::random);
     println!("seed {seed}");
     let mut failed = 0;
-    for dtype in [DType::F32, DType::BF16] {
+    for dtype in [DType::F32, DType::BF16, DType::F16] {
         if !device.supports_dtype(dtype) {
             println!("{dtype:?}: not supported by this device");
             continue;
@@ -128,16 +141,15 @@ fn run_check(device: &Device, quick: bool, seed: Option<u64>) -> Result<(), Stri
                 if case.root { "" } else { " no root" },
                 if case.state { " state" } else { "" },
             );
-            match outcome {
-                Ok([forward, gradient]) => {
-                    worst = [worst[0].max(forward), worst[1].max(gradient)];
-                    println!("ok   {label}: {forward:.1e} {gradient:.1e} ({seconds:.1} s)");
-                }
-                Err(message) => {
-                    failed += 1;
-                    println!("FAIL {label}: {message}");
-                }
-            }
+            report(&label, seconds, outcome, &mut worst, &mut failed);
+        }
+        for &size in check::products(quick) {
+            let start = Instant::now();
+            let outcome = check::check_product(size, device, dtype);
+            let seconds = start.elapsed().as_secs_f64();
+            let [batch, m, k, n] = size;
+            let label = format!("{dtype:?} product {batch} x ({m}, {k}) ({k}, {n})");
+            report(&label, seconds, outcome, &mut worst, &mut failed);
         }
         println!(
             "{dtype:?}: worst relative error forward {:.1e}, gradients {:.1e}",
@@ -147,5 +159,25 @@ fn run_check(device: &Device, quick: bool, seed: Option<u64>) -> Result<(), Stri
     match failed {
         0 => Ok(()),
         failed => Err(format!("{failed} cases failed")),
+    }
+}
+
+/// Prints what came of a case and keeps account of it.
+fn report(
+    label: &str,
+    seconds: f64,
+    outcome: Result<[f64; 2], String>,
+    worst: &mut [f64; 2],
+    failed: &mut usize,
+) {
+    match outcome {
+        Ok([forward, gradient]) => {
+            *worst = [worst[0].max(forward), worst[1].max(gradient)];
+            println!("ok   {label}: {forward:.1e} {gradient:.1e} ({seconds:.1} s)");
+        }
+        Err(message) => {
+            *failed += 1;
+            println!("FAIL {label}: {message}");
+        }
     }
 }

@@ -129,25 +129,24 @@ impl Problem {
 
     /// Rounds what is stored in `dtype` to it, so that only the computation differs.
     pub fn rounded(mut self, dtype: DType) -> Self {
-        if dtype == DType::BF16 {
-            for i in [0, 1, 3, 4] {
-                for value in &mut self.tensors[i].0 {
-                    *value = half::bf16::from_f64(*value).to_f64();
-                }
-            }
-            for value in &mut self.weights[0].0 {
-                *value = half::bf16::from_f64(*value).to_f64();
-            }
+        let round: fn(f64) -> f64 = match dtype {
+            DType::BF16 => |x| half::bf16::from_f64(x).to_f64(),
+            DType::F16 => |x| half::f16::from_f64(x).to_f64(),
+            _ => return self,
+        };
+        for i in [0, 1, 3, 4] {
+            self.tensors[i].0.iter_mut().for_each(|x| *x = round(*x));
         }
+        self.weights[0].0.iter_mut().for_each(|x| *x = round(*x));
         self
     }
 
     pub fn names(&self) -> Vec<&'static str> {
-        let mut names = vec![
-            "y", "h", "du", "dΔ", "dA", "dB", "dC", "dD", "dP", "dWa_rel", "dWc_rel",
-        ];
-        if self.case.root {
-            names.extend(["dWa_root", "dWc_root"]);
+        let mut names = vec!["y", "h", "du", "dΔ", "dA", "dB", "dC", "dD", "dP"];
+        match (self.case.n, self.case.root) {
+            (1, _) => names.push("dW"),
+            (_, false) => names.extend(["dWa_rel", "dWc_rel"]),
+            (_, true) => names.extend(["dWa_rel", "dWc_rel", "dWa_root", "dWc_root"]),
         }
         if self.case.state {
             names.push("dh0");
@@ -206,7 +205,7 @@ struct Flat(TensorData, DType);
 impl Flat {
     fn on<const D: usize>(self, device: &Device) -> Tensor<D> {
         let data = match self.1 {
-            DType::BF16 => self.0.convert_dtype(DType::F32).convert_dtype(DType::BF16),
+            DType::BF16 | DType::F16 => self.0.convert_dtype(DType::F32).convert_dtype(self.1),
             dtype => self.0.convert_dtype(dtype),
         };
         Tensor::from_data(data, (device, self.1))
@@ -290,8 +289,15 @@ impl Operands {
         push(&mut results, &self.c, &grads);
         push(&mut results, &self.d, &grads);
         push(&mut results, &self.p, &grads);
+        let first = results.len();
         for w in &self.w {
             push(&mut results, w, &grads);
+        }
+        if self.a.dims()[1] == 1 {
+            // Single numbers, sums of many terms of either sign: relative to itself one that
+            // happens to be small would have any error. Together they have a size.
+            let joined = results.split_off(first).concat();
+            results.push(joined);
         }
         if let Some(state) = &self.state {
             push(&mut results, state, &grads);

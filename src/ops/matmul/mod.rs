@@ -6,9 +6,11 @@
 //!
 //! On NVIDIA GPUs the framework's own product of f32 tensors may run on tensor cores in TF32, which
 //! keeps 10 of the 23 bits of the mantissa: errors of 1e-3 instead of 1e-7. Which kernel runs is
-//! decided by timing at first use, so that two runs of a program can differ. The product here
-//! multiplies and adds in f32 only and takes every sum in an order that depends on nothing but the
-//! shapes. [`set_precision`] chooses between the two for the whole process.
+//! decided by timing at first use, so that two runs of a program can differ. The product here is as
+//! exact as f32: multiplications and additions in f32, or, for large products where there are
+//! tensor cores, three products of TF32 for one (see `cube/tensor_core.rs`). It takes every sum in
+//! an order that depends on nothing but the shapes and the kind of device. [`set_precision`] chooses
+//! between the two for the whole process.
 
 mod autodiff;
 mod backend;
@@ -21,7 +23,7 @@ mod tests;
 
 pub use backend::MatmulBackend;
 #[cfg(feature = "cube")]
-pub(crate) use cube::gemm;
+pub(crate) use cube::{gemm, gemm_of};
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

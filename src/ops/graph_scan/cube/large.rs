@@ -17,10 +17,10 @@ use cubecl::prelude::*;
 use super::super::backend::{Operands, Saved, ScanGradients, ScanSpec, Scanned};
 use super::plan::{Sizes, divisors};
 use super::rows::{
-    Push, Rows, StepLaunch, advance_rows, pull_rows, push_rows, read_rows, sum_channels,
+    Back, Forward, Rows, StepLaunch, VERTICES, backward_rows, forward_rows, output_rows,
 };
-use crate::ops::cube::{ELEMENTWISE, elementwise, empty, nothing, summed};
-use crate::ops::matmul::gemm;
+use crate::ops::cube::{ELEMENTWISE, add_parts, cubes, elementwise, empty, nothing, summed};
+use crate::ops::matmul::{gemm, gemm_of};
 
 /// A contiguous tensor under another shape.
 fn reshaped(t: &CubeTensor, shape: impl Into<Shape>) -> CubeTensor {
@@ -44,23 +44,42 @@ struct Large<'a> {
     sizes: Sizes,
     rows: Rows,
     spec: ScanSpec,
+    /// P with rows of whole vectors, zeros at their ends: (b or 1, l or 1, v, ..).
+    p: CubeTensor,
 }
 
 impl<'a> Large<'a> {
     fn new(x: &'a Operands<CubeBackend>, spec: ScanSpec) -> Self {
         let sizes = Sizes::of(x);
         let n4 = sizes.n / 4;
+        let mut rows = Rows {
+            n4,
+            nt4: divisors(n4).max().unwrap_or(1),
+            root: spec.a_root,
+            c1: spec.c1,
+            skip: spec.skip,
+            units: 0,
+            staged: false,
+        };
+        let hardware = &x.u.client.properties().hardware;
+        let room = hardware.max_shared_memory_size;
+        for most in [64, 128, 256] {
+            let larger = Rows {
+                units: n4 * (most / n4),
+                ..rows
+            };
+            let allowed = most <= hardware.max_units_per_cube as usize;
+            if most == 64 || (allowed && larger.unit_bytes() <= room) {
+                rows = larger;
+            }
+        }
+        rows.staged = rows.unit_bytes() + rows.w_bytes() <= room;
         Self {
             x,
             sizes,
-            rows: Rows {
-                n4,
-                nt4: divisors(n4).max().unwrap_or(1),
-                root: spec.a_root,
-                c1: spec.c1,
-                skip: spec.skip,
-            },
+            rows,
             spec,
+            p: whole_vectors(&x.p),
         }
     }
 
@@ -79,20 +98,32 @@ impl<'a> Large<'a> {
         StepLaunch::new(b * v * d, d, l, t)
     }
 
+    /// Where the state before the step `i · every` is kept, for a kernel to write there; none where
+    /// the device cannot address it.
+    fn slot(&self, checkpoints: &CubeTensor, i: usize) -> Option<CubeTensor> {
+        let Sizes { b, v, d, n, .. } = self.sizes;
+        let alignment = self.client().properties().memory.alignment as usize;
+        if !(b * v * d * n * DType::F32.size()).is_multiple_of(alignment) {
+            return None;
+        }
+        let state = slice(checkpoints.clone(), &[i..i + 1, 0..b, 0..v, 0..d, 0..n]);
+        Some(reshaped(&state, [b, v, d, n]))
+    }
+
     /// One unit per row.
     fn grid(&self) -> (CubeCount, CubeDim) {
         let Sizes { b, v, d, .. } = self.sizes;
         (elementwise(b * v * d), CubeDim::new_1d(ELEMENTWISE))
     }
 
-    /// P_t as (b or 1, v, v).
+    /// P_t as (b or 1, v, ..).
     fn p(&self, t: usize) -> CubeTensor {
-        let [p_b, p_l, v, _] = self.x.p.shape().dims();
+        let [p_b, p_l, v, row] = self.p.shape().dims();
         if p_l == 1 {
-            return reshaped(&self.x.p, [p_b, v, v]);
+            return reshaped(&self.p, [p_b, v, row]);
         }
-        let step = slice(self.x.p.clone(), &[0..p_b, t..t + 1, 0..v, 0..v]);
-        reshaped(&into_contiguous(step), [p_b, v, v])
+        let step = slice(self.p.clone(), &[0..p_b, t..t + 1, 0..v, 0..row]);
+        reshaped(&into_contiguous(step), [p_b, v, row])
     }
 
     /// As (b, v, d n).
@@ -102,7 +133,8 @@ impl<'a> Large<'a> {
     }
 
     fn propagate(&self, p: &CubeTensor, h: &CubeTensor) -> CubeTensor {
-        gemm(p.clone(), self.wide(h), None, false, false, false)
+        let v = self.sizes.v;
+        gemm_of(p.clone(), v, self.wide(h), None, false, false, false)
     }
 
     /// The state before the first step.
@@ -110,101 +142,77 @@ impl<'a> Large<'a> {
         self.spec.state.then(|| self.x.state.clone())
     }
 
-    /// h_t from (h_{t-1}, P_t h_{t-1}).
-    fn advance(&self, t: usize, past: Option<(&CubeTensor, CubeTensor)>) -> CubeTensor {
-        let out = self.state();
-        let has_past = past.is_some();
-        let (h, ph) = match past {
-            Some((h, ph)) => (h.clone(), ph),
-            None => (
-                nothing(&self.x.u, DType::F32),
-                nothing(&self.x.u, DType::F32),
-            ),
-        };
-        let (count, dim) = self.grid();
-        let x = self.x;
-        // SAFETY: one unit per row, bounded inside.
-        unsafe {
-            advance_rows::launch_unchecked(
-                self.client(),
-                count,
-                dim,
-                h.into_buffer_arg(),
-                ph.into_buffer_arg(),
-                x.u.clone().into_buffer_arg(),
-                x.delta.clone().into_buffer_arg(),
-                x.a.clone().into_buffer_arg(),
-                x.b.clone().into_buffer_arg(),
-                x.a_root.clone().into_buffer_arg(),
-                x.a_rel.clone().into_buffer_arg(),
-                out.clone().into_buffer_arg(),
-                self.step(t),
-                has_past,
-                self.rows,
-                dtype_to_storage_type(x.u.dtype),
-            );
-        }
-        out
-    }
-
-    fn read(&self, t: usize, h: &CubeTensor, ph: &CubeTensor, y: &CubeTensor) {
-        let (count, dim) = self.grid();
-        let x = self.x;
-        // SAFETY: one unit per row, bounded inside.
-        unsafe {
-            read_rows::launch_unchecked(
-                self.client(),
-                count,
-                dim,
-                h.clone().into_buffer_arg(),
-                ph.clone().into_buffer_arg(),
-                x.u.clone().into_buffer_arg(),
-                x.c1.clone().into_buffer_arg(),
-                x.c2.clone().into_buffer_arg(),
-                x.skip.clone().into_buffer_arg(),
-                y.clone().into_buffer_arg(),
-                self.step(t),
-                self.rows,
-                dtype_to_storage_type(x.u.dtype),
-            );
-        }
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn push(
+    /// From h_t and P h_t: y_t into `y`, and h_{t+1} into `next`, those that are asked for. h is
+    /// none before the first step if that state is zero.
+    fn step_forward(
         &self,
         t: usize,
-        q: Option<&CubeTensor>,
-        dy: Option<&CubeTensor>,
-        x_out: &CubeTensor,
-        lam: &CubeTensor,
-        add: bool,
+        state: Option<(&CubeTensor, &CubeTensor)>,
+        y: Option<&CubeTensor>,
+        next: Option<(usize, &CubeTensor)>,
     ) {
-        let push = Push {
-            state: q.is_some(),
-            output: dy.is_some(),
-            add,
+        let forward = Forward {
+            read: y.is_some(),
+            advance: next.is_some(),
+            past: state.is_some(),
         };
         let (count, dim) = self.grid();
         let x = self.x;
         let or_nothing =
             |t: Option<&CubeTensor>| t.cloned().unwrap_or_else(|| nothing(&x.u, DType::F32));
+        let (at, out) = next.map_or((0, None), |(at, out)| (at, Some(out)));
         // SAFETY: one unit per row, bounded inside.
         unsafe {
-            push_rows::launch_unchecked(
+            forward_rows::launch_unchecked(
                 self.client(),
                 count,
                 dim,
-                or_nothing(q).into_buffer_arg(),
-                or_nothing(dy).into_buffer_arg(),
+                or_nothing(state.map(|(h, _)| h)).into_buffer_arg(),
+                or_nothing(state.map(|(_, ph)| ph)).into_buffer_arg(),
+                x.u.clone().into_buffer_arg(),
+                x.delta.clone().into_buffer_arg(),
+                x.a.clone().into_buffer_arg(),
+                x.b.clone().into_buffer_arg(),
                 x.c1.clone().into_buffer_arg(),
                 x.c2.clone().into_buffer_arg(),
+                x.skip.clone().into_buffer_arg(),
                 x.a_root.clone().into_buffer_arg(),
                 x.a_rel.clone().into_buffer_arg(),
+                or_nothing(y).into_buffer_arg(),
+                or_nothing(out).into_buffer_arg(),
+                self.step(t),
+                at,
+                forward,
+                self.rows,
+                dtype_to_storage_type(x.u.dtype),
+            );
+        }
+    }
+
+    /// X = dy_t ⊗ C2, and λ = dy_t ⊗ C1 if `lam_too`.
+    fn output(
+        &self,
+        t: usize,
+        dy: &CubeTensor,
+        x_out: &CubeTensor,
+        lam: &CubeTensor,
+        lam_too: bool,
+    ) {
+        let Sizes { b, v, d, n, .. } = self.sizes;
+        let x = self.x;
+        // SAFETY: one unit per vector of the state, bounded inside.
+        unsafe {
+            output_rows::launch_unchecked(
+                self.client(),
+                elementwise(b * v * d * n / 4),
+                CubeDim::new_1d(ELEMENTWISE),
+                dy.clone().into_buffer_arg(),
+                x.c1.clone().into_buffer_arg(),
+                x.c2.clone().into_buffer_arg(),
                 x_out.clone().into_buffer_arg(),
                 lam.clone().into_buffer_arg(),
                 self.step(t),
-                push,
+                lam_too,
                 self.rows,
                 dtype_to_storage_type(x.u.dtype),
             );
@@ -212,45 +220,81 @@ impl<'a> Large<'a> {
     }
 }
 
+/// P with rows of whole vectors.
+fn whole_vectors(p: &CubeTensor) -> CubeTensor {
+    let [p_b, p_l, v, w] = p.shape().dims();
+    let more = w.next_multiple_of(4) - w;
+    if more == 0 {
+        return p.clone();
+    }
+    let zeros = burn_cubecl::ops::numeric::zeros_client(
+        p.client.clone(),
+        p.device.clone(),
+        Shape::new([p_b, p_l, v, more]),
+        p.dtype,
+    );
+    joined(vec![p.clone(), zeros], 3)
+}
+
 /// The scan; checkpoints if `keep`.
 pub fn forward(x: &Operands<CubeBackend>, spec: ScanSpec, keep: bool) -> Scanned<CubeBackend> {
     let scan = Large::new(x, spec);
     let Sizes { b, v, l, d, n, .. } = scan.sizes;
     let y = empty(&x.u, [b, v, l, d], x.u.dtype);
-    let kept = l.div_ceil(spec.every);
-    let mut checkpoints: Vec<CubeTensor> = Vec::new();
-    let mut h = scan.initial();
-    let mut product: Option<CubeTensor> = None;
-    let mut p = scan.p(0);
-    for t in 0..l {
-        if scan.sizes.p_steps && t > 0 {
-            p = scan.p(t);
-            product = None;
-        }
-        if keep && t % spec.every == 0 {
-            checkpoints.push(h.clone().unwrap_or_else(|| zeros(&scan)));
-        }
-        let past = h.as_ref().map(|h| {
-            let ph = product.take().unwrap_or_else(|| scan.propagate(&p, h));
-            (h, ph)
-        });
-        let next = scan.advance(t, past);
-        let ph = scan.propagate(&p, &next);
-        scan.read(t, &next, &ph, &y);
-        product = Some(ph);
-        h = Some(next);
-    }
     let checkpoints = match keep {
-        true => {
-            let parts = checkpoints
-                .iter()
-                .map(|state| reshaped(state, [1, b, v, d, n]))
-                .collect();
-            joined(parts, 0)
-        }
+        true => empty(&x.u, [l.div_ceil(spec.every), b, v, d, n], DType::F32),
         false => nothing(&x.u, DType::F32),
     };
-    debug_assert!(!keep || checkpoints.shape()[0] == kept);
+    // States the device cannot write in their place.
+    let mut apart: Vec<CubeTensor> = Vec::new();
+    let kept = |t: usize| keep && t < l && t.is_multiple_of(spec.every);
+    let slot = |t: usize| match kept(t) {
+        true => scan.slot(&checkpoints, t / spec.every),
+        false => None,
+    };
+    let mut h = scan.initial();
+    if kept(0) {
+        let first = h.clone().unwrap_or_else(|| zeros(&scan));
+        match slot(0) {
+            Some(place) => add_parts(first, &place, [1, 1, b * v * d * n], false),
+            None => apart.push(first),
+        }
+    }
+    let ph = h.as_ref().map(|h| scan.propagate(&scan.p(0), h));
+    let next = slot(1).unwrap_or_else(|| scan.state());
+    scan.step_forward(0, h.as_ref().zip(ph.as_ref()), None, Some((0, &next)));
+    h = Some(next);
+    for t in 0..l {
+        let Some(state) = h.take() else { break };
+        if t + 1 == l {
+            let ph = scan.propagate(&scan.p(t), &state);
+            scan.step_forward(t, Some((&state, &ph)), Some(&y), None);
+            h = Some(state);
+            break;
+        }
+        let place = slot(t + 2);
+        let next = place.unwrap_or_else(|| scan.state());
+        let ph = scan.propagate(&scan.p(t), &state);
+        if scan.sizes.p_steps {
+            scan.step_forward(t, Some((&state, &ph)), Some(&y), None);
+            let ph = scan.propagate(&scan.p(t + 1), &state);
+            scan.step_forward(t, Some((&state, &ph)), None, Some((t + 1, &next)));
+        } else {
+            let to = Some((t + 1, &next));
+            scan.step_forward(t, Some((&state, &ph)), Some(&y), to);
+        }
+        if kept(t + 1) && slot(t + 1).is_none() {
+            apart.push(state);
+        }
+        h = Some(next);
+    }
+    let checkpoints = match apart.is_empty() {
+        true => checkpoints,
+        false => {
+            let parts = apart.iter().map(|state| reshaped(state, [1, b, v, d, n]));
+            joined(parts.collect(), 0)
+        }
+    };
     Scanned {
         y,
         state: h.unwrap_or_else(|| zeros(&scan)),
@@ -298,15 +342,16 @@ pub fn backward(
         false => nothing(&x.u, DType::F32),
     };
     let dc2 = empty(&x.u, [b, v, l, n], dtype);
-    let sum_a = scan.state();
-    let sum_skip = empty(&x.u, [b, v, d], f32);
+    let groups = (b * v).div_ceil(VERTICES);
+    let sum_a = empty(&x.u, [groups, d, n], f32);
+    let sum_skip = empty(&x.u, [groups, d], f32);
     let checkpoint = |i: usize| {
         let state = slice(checkpoints.clone(), &[i..i + 1, 0..b, 0..v, 0..d, 0..n]);
         reshaped(&into_contiguous(state), [b, v, d, n])
     };
 
     let x_rows = scan.state();
-    let lam = scan.state();
+    let mut lam = scan.state();
     let mut q: Option<CubeTensor> = None;
     let mut q_buffers = [scan.state(), scan.state()];
     let mut dp: Option<CubeTensor> = None;
@@ -337,18 +382,9 @@ pub fn backward(
         let more = acc.is_some();
         gemm(flat(h), flat(q), acc, true, false, more)
     };
-    let pull_back = |p: &CubeTensor| {
-        gemm(
-            p.clone(),
-            scan.wide(&x_rows),
-            Some(scan.wide(&lam)),
-            true,
-            false,
-            true,
-        );
-    };
-    let to_state = |lam: &CubeTensor, gradient: CubeTensor| {
-        burn_cubecl::ops::numeric::add(lam.clone(), gradient)
+    let pull_back = |p: &CubeTensor, lam: &CubeTensor| {
+        let out = Some(scan.wide(lam));
+        gemm_of(p.clone(), v, scan.wide(&x_rows), out, true, false, true);
     };
 
     let total = if spec.state { l + 1 } else { l };
@@ -368,37 +404,40 @@ pub fn backward(
                 chunk.clear();
                 let mut h = (start > 0 || spec.state).then(|| checkpoint(t / spec.every));
                 for t in start..t + 1 {
-                    let p = scan.p(t);
-                    let past = h.as_ref().map(|h| (h, scan.propagate(&p, h)));
-                    let next = scan.advance(t, past);
+                    let ph = h.as_ref().map(|h| scan.propagate(&scan.p(t), h));
+                    let next = scan.state();
+                    scan.step_forward(t, h.as_ref().zip(ph.as_ref()), None, Some((t, &next)));
                     chunk.push(next.clone());
                     h = Some(next);
                 }
             }
             chunk[t % spec.every].clone()
         };
-        let dy_t = live.then_some(&dy);
+        // X and λ without what comes through P are there from the step after, but for the last.
+        if i == 0 {
+            scan.output(t, &dy, &x_rows, &lam, true);
+        }
         let mut ph = None;
         if p_steps {
             // P_{t+1} goes with q_{t+1}, P_t with dy_t.
-            scan.push(t, q.as_ref(), None, &x_rows, &lam, false);
             if let Some(q) = &q {
                 let p = scan.p(l - i);
-                pull_back(&p);
+                pull_back(&p, &lam);
                 dp_steps.push(outer_p(dp.take(), &h));
                 dw_rel = Some(outer_w(dw_rel.take(), &scan.propagate(&p, &h), q));
             }
             if live {
+                if i > 0 {
+                    scan.output(t, &dy, &x_rows, &lam, false);
+                }
                 let p = scan.p(t);
-                scan.push(t, None, dy_t, &x_rows, &lam, true);
-                pull_back(&p);
+                pull_back(&p, &lam);
                 dp = Some(outer_p(None, &h));
                 ph = Some(scan.propagate(&p, &h));
             }
         } else {
             let p = scan.p(0);
-            scan.push(t, q.as_ref(), dy_t, &x_rows, &lam, false);
-            pull_back(&p);
+            pull_back(&p, &lam);
             dp = Some(outer_p(dp.take(), &h));
             let product = scan.propagate(&p, &h);
             if let Some(q) = &q {
@@ -412,51 +451,47 @@ pub fn backward(
         let Some(ph) = ph.filter(|_| live) else {
             continue;
         };
-        let lam = match i == 0 && has_state {
-            true => to_state(&lam, into_contiguous(saved.state.clone())),
-            false => lam.clone(),
-        };
+        if i == 0 && has_state {
+            lam = burn_cubecl::ops::numeric::add(lam, into_contiguous(saved.state.clone()));
+        }
         let out = q_buffers[0].clone();
         q_buffers.swap(0, 1);
-        let (count, dim) = scan.grid();
-        // SAFETY: one unit per row, and per (sample, vertex, n4), bounded inside.
+        let back = Back {
+            first: i == 0,
+            push: t > 0 || spec.state,
+            output: t > 0,
+            shared_p: !p_steps,
+        };
+        // SAFETY: pairs and channels are bounded inside.
         unsafe {
-            pull_rows::launch_unchecked(
+            backward_rows::launch_unchecked(
                 scan.client(),
-                count,
-                dim,
-                lam.clone().into_buffer_arg(),
-                h.clone().into_buffer_arg(),
-                x.u.clone().into_buffer_arg(),
-                x.delta.clone().into_buffer_arg(),
-                x.a.clone().into_buffer_arg(),
-                x.b.clone().into_buffer_arg(),
-                x.skip.clone().into_buffer_arg(),
-                dy.clone().into_buffer_arg(),
-                out.clone().into_buffer_arg(),
-                du.clone().into_buffer_arg(),
-                ddelta.clone().into_buffer_arg(),
-                sum_a.clone().into_buffer_arg(),
-                sum_skip.clone().into_buffer_arg(),
-                scan.step(t),
-                i == 0,
-                scan.rows,
-                dtype_to_storage_type(dtype),
-            );
-            sum_channels::launch_unchecked(
-                scan.client(),
-                elementwise(b * v * n / 4),
-                CubeDim::new_1d(ELEMENTWISE),
-                lam.into_buffer_arg(),
+                cubes(groups),
+                CubeDim::new_1d(scan.rows.units as u32),
                 h.into_buffer_arg(),
                 ph.into_buffer_arg(),
                 x.u.clone().into_buffer_arg(),
                 x.delta.clone().into_buffer_arg(),
+                x.a.clone().into_buffer_arg(),
+                x.b.clone().into_buffer_arg(),
+                x.c1.clone().into_buffer_arg(),
+                x.c2.clone().into_buffer_arg(),
+                x.skip.clone().into_buffer_arg(),
                 dy.clone().into_buffer_arg(),
+                x.a_root.clone().into_buffer_arg(),
+                x.a_rel.clone().into_buffer_arg(),
+                lam.clone().into_buffer_arg(),
+                out.clone().into_buffer_arg(),
+                x_rows.clone().into_buffer_arg(),
+                du.clone().into_buffer_arg(),
+                ddelta.clone().into_buffer_arg(),
                 db.clone().into_buffer_arg(),
                 dc1.clone().into_buffer_arg(),
                 dc2.clone().into_buffer_arg(),
+                sum_a.clone().into_buffer_arg(),
+                sum_skip.clone().into_buffer_arg(),
                 scan.step(t),
+                back,
                 scan.rows,
                 dtype_to_storage_type(dtype),
             );
@@ -490,12 +525,12 @@ pub fn backward(
     ScanGradients {
         u: du,
         delta: ddelta,
-        a: summed(sum_a, [1, b * v, d * n], [d, n], f32),
+        a: summed(sum_a, [1, groups, d * n], [d, n], f32),
         b: db,
         c1: dc1,
         c2: dc2,
         skip: match spec.skip {
-            true => summed(sum_skip, [1, b * v, d], [d], f32),
+            true => summed(sum_skip, [1, groups, d], [d], f32),
             false => nothing(&x.u, DType::F32),
         },
         p,

@@ -61,6 +61,9 @@ type Kernel = (fn(&Plan) -> usize, f64);
 const FORWARD: Kernel = (Plan::forward_bytes, 300.0);
 const BACKWARD: Kernel = (Plan::backward_bytes, 1500.0);
 
+/// Elements of a state whose element-wise kernels and products keep a device busy.
+const FILLS_A_DEVICE: usize = 1 << 20;
+
 /// Vectors a unit may own: more do not fit its registers.
 const LARGEST_TILE: usize = 16;
 
@@ -107,6 +110,11 @@ impl Plan {
     }
 
     fn best(self, sizes: &Sizes, limits: Limits, (bytes, overhead): Kernel) -> Option<Self> {
+        // Larger graphs fit some cubes, one at a time; matrix products over the whole device are
+        // faster when there is enough to fill it.
+        if sizes.v > 64 && sizes.b * sizes.v * sizes.d * sizes.n >= FILLS_A_DEVICE {
+            return None;
+        }
         let mut best: Option<(f64, Self)> = None;
         for nt4 in divisors(self.n4) {
             for tv in tiles(self.v) {

@@ -1,5 +1,5 @@
-//! Element-wise kernels of the step-by-step scan: a unit owns the state of one (sample, vertex,
-//! channel), a row of n values in global memory.
+//! Element-wise kernels of the step-by-step scan. They move the state through global memory, which
+//! is what they cost: each does as much as possible on the way.
 
 use super::tile::{V4, total};
 use cubecl::prelude::*;
@@ -17,6 +17,24 @@ pub struct Rows {
     pub c1: bool,
     /// There is a skip D.
     pub skip: bool,
+    /// Units of a cube of [`backward_rows`]: one for each vector of the state of as many channels
+    /// as there is room for.
+    pub units: usize,
+    /// W fits into shared memory beside them.
+    pub staged: bool,
+}
+
+impl Rows {
+    /// Shared memory of [`backward_rows`] without W.
+    pub const fn unit_bytes(&self) -> usize {
+        // A vector of q, three terms of sums over channels, two of sums over states.
+        self.units * (4 * 16 + 2 * 4) + VERTICES * self.n4 * 3 * 16
+    }
+
+    /// Shared memory that W takes.
+    pub const fn w_bytes(&self) -> usize {
+        (if self.root { 2 } else { 1 }) * 4 * self.n4 * self.n4 * 16
+    }
 }
 
 /// Sizes known at run time, and the step.
@@ -29,77 +47,37 @@ pub struct Step {
     pub t: usize,
 }
 
-/// h_t from h_{t-1} and P_t h_{t-1}; without a `past`, from the input alone.
+/// What a forward kernel does; both from h_t and a product P h_t.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Forward {
+    /// y_t.
+    pub read: bool,
+    /// h_{t+1}.
+    pub advance: bool,
+    /// h_t exists; otherwise h_{t+1} comes from the input alone.
+    pub past: bool,
+}
+
+/// y_t and h_{t+1} from h_t and P h_t, as `forward` says. `advance_to` is t + 1.
 #[cube(launch_unchecked)]
 #[allow(clippy::too_many_arguments)]
-pub fn advance_rows<F: Float>(
+pub fn forward_rows<F: Float>(
     h: &[V4],
     ph: &[V4],
     u: &[F],
     delta: &[F],
     a: &[V4],
     b: &[Vector<F, Const<4>>],
-    a_root: &[V4],
-    a_rel: &[V4],
-    out: &mut [V4],
-    at: Step,
-    #[comptime] past: bool,
-    #[comptime] s: Rows,
-    #[define(F)] _dtype: ElemType,
-) {
-    let r = ABSOLUTE_POS;
-    if r < at.rows {
-        let vertex = r / at.d;
-        let d = r % at.d;
-        let signal = (vertex * at.l + at.t) * at.d + d;
-        let step = f32::cast_from(delta[signal]);
-        let drive = step * f32::cast_from(u[signal]);
-        for slice in 0..comptime!(s.n4 / s.nt4) {
-            let col = slice * s.nt4;
-            let mut g = Array::<V4>::new(s.nt4);
-            #[unroll]
-            for j in 0..s.nt4 {
-                g[j] = V4::new(0.0f32);
-            }
-            if comptime!(past) {
-                for m4 in 0..s.n4 {
-                    let root = h[r * s.n4 + m4];
-                    let rel = ph[r * s.n4 + m4];
-                    #[unroll]
-                    for c in 0..4 {
-                        let w = (m4 * 4 + c) * s.n4 + col;
-                        #[unroll]
-                        for j in 0..s.nt4 {
-                            if comptime!(s.root) {
-                                g[j] = fma(V4::new(root.extract(c)), a_root[w + j], g[j]);
-                            }
-                            g[j] = fma(V4::new(rel.extract(c)), a_rel[w + j], g[j]);
-                        }
-                    }
-                }
-            }
-            #[unroll]
-            for j in 0..s.nt4 {
-                let decay = (a[d * s.n4 + col + j] * V4::new(step)).exp();
-                let input = V4::cast_from(b[(vertex * at.l + at.t) * s.n4 + col + j]);
-                out[r * s.n4 + col + j] = fma(decay, g[j], V4::new(drive) * input);
-            }
-        }
-    }
-}
-
-/// y_t from h_t and P_t h_t.
-#[cube(launch_unchecked)]
-#[allow(clippy::too_many_arguments)]
-pub fn read_rows<F: Float>(
-    h: &[V4],
-    ph: &[V4],
-    u: &[F],
     c1: &[Vector<F, Const<4>>],
     c2: &[Vector<F, Const<4>>],
     skip: &[f32],
+    a_root: &[V4],
+    a_rel: &[V4],
     y: &mut [F],
+    out: &mut [V4],
     at: Step,
+    advance_to: usize,
+    #[comptime] forward: Forward,
     #[comptime] s: Rows,
     #[define(F)] _dtype: ElemType,
 ) {
@@ -107,197 +85,326 @@ pub fn read_rows<F: Float>(
     if r < at.rows {
         let vertex = r / at.d;
         let d = r % at.d;
-        let row = (vertex * at.l + at.t) * s.n4;
-        let mut sum = V4::new(0.0f32);
-        for n4 in 0..s.n4 {
-            sum = fma(ph[r * s.n4 + n4], V4::cast_from(c2[row + n4]), sum);
-            if comptime!(s.c1) {
-                sum = fma(h[r * s.n4 + n4], V4::cast_from(c1[row + n4]), sum);
+        if comptime!(forward.read) {
+            let row = (vertex * at.l + at.t) * s.n4;
+            let mut sum = V4::new(0.0f32);
+            for n4 in 0..s.n4 {
+                sum = fma(ph[r * s.n4 + n4], V4::cast_from(c2[row + n4]), sum);
+                if comptime!(s.c1) {
+                    sum = fma(h[r * s.n4 + n4], V4::cast_from(c1[row + n4]), sum);
+                }
+            }
+            let signal = (vertex * at.l + at.t) * at.d + d;
+            let mut result = total(sum);
+            if comptime!(s.skip) {
+                result = fma(skip[d], f32::cast_from(u[signal]), result);
+            }
+            y[signal] = F::cast_from(result);
+        }
+        if comptime!(forward.advance) {
+            let signal = (vertex * at.l + advance_to) * at.d + d;
+            let step = f32::cast_from(delta[signal]);
+            let drive = step * f32::cast_from(u[signal]);
+            for slice in 0..comptime!(s.n4 / s.nt4) {
+                let col = slice * s.nt4;
+                let mut g = Array::<V4>::new(s.nt4);
+                #[unroll]
+                for j in 0..s.nt4 {
+                    g[j] = V4::new(0.0f32);
+                }
+                if comptime!(forward.past) {
+                    for m4 in 0..s.n4 {
+                        let root = h[r * s.n4 + m4];
+                        let rel = ph[r * s.n4 + m4];
+                        #[unroll]
+                        for c in 0..4 {
+                            let w = (m4 * 4 + c) * s.n4 + col;
+                            #[unroll]
+                            for j in 0..s.nt4 {
+                                if comptime!(s.root) {
+                                    g[j] = fma(V4::new(root.extract(c)), a_root[w + j], g[j]);
+                                }
+                                g[j] = fma(V4::new(rel.extract(c)), a_rel[w + j], g[j]);
+                            }
+                        }
+                    }
+                }
+                #[unroll]
+                for j in 0..s.nt4 {
+                    let decay = (a[d * s.n4 + col + j] * V4::new(step)).exp();
+                    let input = V4::cast_from(b[(vertex * at.l + advance_to) * s.n4 + col + j]);
+                    out[r * s.n4 + col + j] = fma(decay, g[j], V4::new(drive) * input);
+                }
             }
         }
-        let signal = (vertex * at.l + at.t) * at.d + d;
-        let mut out = total(sum);
-        if comptime!(s.skip) {
-            out = fma(skip[d], f32::cast_from(u[signal]), out);
-        }
-        y[signal] = F::cast_from(out);
     }
 }
 
-/// What of the backward pass happens before a product with Pᵀ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Push {
-    /// q_{t+1} exists.
-    pub state: bool,
-    /// dy_t exists.
-    pub output: bool,
-    /// λ is added to, not set.
-    pub add: bool,
-}
-
-/// X = q W_relᵀ + dy ⊗ C2 and λ = q W_rootᵀ + dy ⊗ C1 (+ λ), as `push` says.
+/// X = dy ⊗ C2 and, if `lam_too`, λ = dy ⊗ C1: what the output of a step sends back.
 #[cube(launch_unchecked)]
 #[allow(clippy::too_many_arguments)]
-pub fn push_rows<F: Float>(
-    q: &[V4],
+pub fn output_rows<F: Float>(
     dy: &[F],
     c1: &[Vector<F, Const<4>>],
     c2: &[Vector<F, Const<4>>],
-    a_root: &[V4],
-    a_rel: &[V4],
     x: &mut [V4],
     lam: &mut [V4],
     at: Step,
-    #[comptime] push: Push,
-    #[comptime] s: Rows,
-    #[define(F)] _dtype: ElemType,
-) {
-    let r = ABSOLUTE_POS;
-    if r < at.rows {
-        let vertex = r / at.d;
-        let d = r % at.d;
-        let row = (vertex * at.l + at.t) * s.n4;
-        for m4 in 0..s.n4 {
-            let mut to_x = V4::new(0.0f32);
-            let mut to_lam = V4::new(0.0f32);
-            if comptime!(push.add) {
-                to_lam = lam[r * s.n4 + m4];
-            }
-            if comptime!(push.state) {
-                // Components m of q Wᵀ: rows m of W times q.
-                #[unroll]
-                for c in 0..4 {
-                    let w = (m4 * 4 + c) * s.n4;
-                    let mut rel = V4::new(0.0f32);
-                    let mut root = V4::new(0.0f32);
-                    for n4 in 0..s.n4 {
-                        let value = q[r * s.n4 + n4];
-                        rel = fma(value, a_rel[w + n4], rel);
-                        if comptime!(s.root) {
-                            root = fma(value, a_root[w + n4], root);
-                        }
-                    }
-                    to_x.insert(c, total(rel));
-                    if comptime!(s.root) {
-                        to_lam.insert(c, to_lam.extract(c) + total(root));
-                    }
-                }
-            }
-            if comptime!(push.output) {
-                let g = V4::new(f32::cast_from(dy[(vertex * at.l + at.t) * at.d + d]));
-                to_x = fma(g, V4::cast_from(c2[row + m4]), to_x);
-                if comptime!(s.c1) {
-                    to_lam = fma(g, V4::cast_from(c1[row + m4]), to_lam);
-                }
-            }
-            x[r * s.n4 + m4] = to_x;
-            lam[r * s.n4 + m4] = to_lam;
-        }
-    }
-}
-
-/// From λ_t: q_t, du, dΔ, and the running sums of dA and dD.
-#[cube(launch_unchecked)]
-#[allow(clippy::too_many_arguments)]
-pub fn pull_rows<F: Float>(
-    lam: &[V4],
-    h: &[V4],
-    u: &[F],
-    delta: &[F],
-    a: &[V4],
-    b: &[Vector<F, Const<4>>],
-    skip: &[f32],
-    dy: &[F],
-    q: &mut [V4],
-    du: &mut [F],
-    ddelta: &mut [F],
-    sum_a: &mut [V4],
-    sum_skip: &mut [f32],
-    at: Step,
-    #[comptime] first: bool,
-    #[comptime] s: Rows,
-    #[define(F)] _dtype: ElemType,
-) {
-    let r = ABSOLUTE_POS;
-    if r < at.rows {
-        let vertex = r / at.d;
-        let d = r % at.d;
-        let signal = (vertex * at.l + at.t) * at.d + d;
-        let step = f32::cast_from(delta[signal]);
-        let input = f32::cast_from(u[signal]);
-        let g = f32::cast_from(dy[signal]);
-        let mut to_delta = V4::new(0.0f32);
-        let mut to_u = V4::new(0.0f32);
-        for n4 in 0..s.n4 {
-            let i = r * s.n4 + n4;
-            let into = V4::cast_from(b[(vertex * at.l + at.t) * s.n4 + n4]);
-            let rate = a[d * s.n4 + n4];
-            let kept = h[i] - V4::new(step * input) * into;
-            let value = lam[i];
-            to_delta = fma(value, rate * kept + V4::new(input) * into, to_delta);
-            to_u = fma(value, into, to_u);
-            let to_a = value * V4::new(step) * kept;
-            if comptime!(first) {
-                sum_a[i] = to_a;
-            } else {
-                sum_a[i] += to_a;
-            }
-            q[i] = (rate * V4::new(step)).exp() * value;
-        }
-        ddelta[signal] = F::cast_from(total(to_delta));
-        let mut out = total(to_u) * step;
-        if comptime!(s.skip) {
-            out = fma(skip[d], g, out);
-            if comptime!(first) {
-                sum_skip[r] = input * g;
-            } else {
-                sum_skip[r] += input * g;
-            }
-        }
-        du[signal] = F::cast_from(out);
-    }
-}
-
-/// dB, dC1 and dC2 at one step: sums over the channels. One unit per (sample, vertex, n4).
-#[cube(launch_unchecked)]
-#[allow(clippy::too_many_arguments)]
-pub fn sum_channels<F: Float>(
-    lam: &[V4],
-    h: &[V4],
-    ph: &[V4],
-    u: &[F],
-    delta: &[F],
-    dy: &[F],
-    db: &mut [Vector<F, Const<4>>],
-    dc1: &mut [Vector<F, Const<4>>],
-    dc2: &mut [Vector<F, Const<4>>],
-    at: Step,
+    #[comptime] lam_too: bool,
     #[comptime] s: Rows,
     #[define(F)] _dtype: ElemType,
 ) {
     let i = ABSOLUTE_POS;
-    let vertex = i / s.n4;
+    let r = i / s.n4;
     let n4 = i % s.n4;
-    if vertex * at.d < at.rows {
-        let mut to_b = V4::new(0.0f32);
-        let mut to_c1 = V4::new(0.0f32);
-        let mut to_c2 = V4::new(0.0f32);
-        for d in 0..at.d {
-            let signal = (vertex * at.l + at.t) * at.d + d;
-            let from = (vertex * at.d + d) * s.n4 + n4;
-            let drive = f32::cast_from(delta[signal]) * f32::cast_from(u[signal]);
-            let g = V4::new(f32::cast_from(dy[signal]));
-            to_b = fma(V4::new(drive), lam[from], to_b);
-            to_c2 = fma(g, ph[from], to_c2);
+    if r < at.rows {
+        let vertex = r / at.d;
+        let row = (vertex * at.l + at.t) * s.n4 + n4;
+        let g = V4::new(f32::cast_from(dy[(vertex * at.l + at.t) * at.d + r % at.d]));
+        x[i] = g * V4::cast_from(c2[row]);
+        if comptime!(lam_too) {
+            let mut to_lam = V4::new(0.0f32);
             if comptime!(s.c1) {
-                to_c1 = fma(g, h[from], to_c1);
+                to_lam = g * V4::cast_from(c1[row]);
+            }
+            lam[i] = to_lam;
+        }
+    }
+}
+
+/// What a backward kernel does beyond the gradients of its own step t.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Back {
+    /// The last step of time: running sums begin.
+    pub first: bool,
+    /// X and λ of the step before are wanted.
+    pub push: bool,
+    /// The step before has an output.
+    pub output: bool,
+    /// P is the same at both steps, so that X takes the output's part too.
+    pub shared_p: bool,
+}
+
+/// Vertices of a cube of [`backward_rows`], one after the other.
+pub const VERTICES: usize = 8;
+
+/// From λ_t: q_t = exp(Δ A) ⊙ λ, du, dΔ, dB, dC1, dC2 of the step and running sums of dA and dD
+/// over the vertices of a cube; then X and λ of the step before, without what comes through P:
+/// X = q W_relᵀ + dy ⊗ C2, λ = q W_rootᵀ + dy ⊗ C1.
+///
+/// Cube: [`VERTICES`] (sample, vertex) pairs; unit: a channel and four states, the channels in
+/// rounds where they do not fit. `sum_a` (cubes, d, n), `sum_skip` (cubes, d).
+#[cube(launch_unchecked)]
+#[allow(clippy::too_many_arguments)]
+pub fn backward_rows<F: Float>(
+    h: &[V4],
+    ph: &[V4],
+    u: &[F],
+    delta: &[F],
+    a: &[V4],
+    b: &[Vector<F, Const<4>>],
+    c1: &[Vector<F, Const<4>>],
+    c2: &[Vector<F, Const<4>>],
+    skip: &[f32],
+    dy: &[F],
+    a_root: &[V4],
+    a_rel: &[V4],
+    lam: &mut [V4],
+    q: &mut [V4],
+    x: &mut [V4],
+    du: &mut [F],
+    ddelta: &mut [F],
+    db: &mut [Vector<F, Const<4>>],
+    dc1: &mut [Vector<F, Const<4>>],
+    dc2: &mut [Vector<F, Const<4>>],
+    sum_a: &mut [V4],
+    sum_skip: &mut [f32],
+    at: Step,
+    #[comptime] back: Back,
+    #[comptime] s: Rows,
+    #[define(F)] _dtype: ElemType,
+) {
+    let unit = UNIT_POS as usize;
+    let cube = CUBE_POS_Y as usize * CUBE_COUNT_X as usize + CUBE_POS_X as usize;
+    let channels = comptime!(s.units / s.n4);
+    let lane = unit / s.n4;
+    let n4 = unit % s.n4;
+    let vertices = at.rows / at.d;
+    let staged = comptime!(back.push && s.staged);
+    let w_size = comptime!(if staged { 4 * s.n4 * s.n4 } else { 1 });
+    // Rows c of four neighbouring m side by side: [c][k][m4], so that units read neighbours.
+    let mut w_rel = Shared::<[V4]>::new_slice(w_size);
+    let mut w_root = Shared::<[V4]>::new_slice(comptime!(if s.root { w_size } else { 1 }));
+    let mut qs = Shared::<[V4]>::new_slice(comptime!(s.units));
+    let mut rows = Shared::<[f32]>::new_slice(comptime!(2 * s.units));
+    let mut columns = Shared::<[V4]>::new_slice(comptime!(3 * s.units));
+    let mut totals = Shared::<[V4]>::new_slice(comptime!(VERTICES * s.n4 * 3));
+    if comptime!(staged) {
+        for i in 0..comptime!(w_size.div_ceil(s.units)) {
+            let at = i * comptime!(s.units) + unit;
+            if at < w_size {
+                let m4 = at % s.n4;
+                let k = (at / s.n4) % s.n4;
+                let c = at / comptime!(s.n4 * s.n4);
+                w_rel[at] = a_rel[(m4 * 4 + c) * s.n4 + k];
+                if comptime!(s.root) {
+                    w_root[at] = a_root[(m4 * 4 + c) * s.n4 + k];
+                }
             }
         }
-        let to = (vertex * at.l + at.t) * s.n4 + n4;
-        db[to] = Vector::cast_from(to_b);
-        dc2[to] = Vector::cast_from(to_c2);
-        if comptime!(s.c1) {
-            dc1[to] = Vector::cast_from(to_c1);
+    }
+    let rounds = at.d.div_ceil(channels);
+    for round in 0..rounds {
+        let d = round * channels + lane;
+        let there = d < at.d;
+        let channel = min(d, at.d - 1);
+        let rate = a[channel * s.n4 + n4];
+        let mut to_a = V4::new(0.0f32);
+        let mut to_skip = 0.0f32;
+        for i in 0..VERTICES {
+            let pair = cube * VERTICES + i;
+            let live = there && pair < vertices;
+            let vertex = min(pair, vertices - 1);
+            let signal = (vertex * at.l + at.t) * at.d + channel;
+            let row = (vertex * at.l + at.t) * s.n4 + n4;
+            let item = (vertex * at.d + channel) * s.n4 + n4;
+            let step = f32::cast_from(delta[signal]);
+            let input = f32::cast_from(u[signal]);
+            let g = select(live, f32::cast_from(dy[signal]), 0.0f32);
+            let value = select(live, lam[item], V4::new(0.0f32));
+            let into = V4::cast_from(b[row]);
+            let state = h[item];
+            let kept = state - V4::new(step * input) * into;
+            to_a += value * V4::new(step) * kept;
+            to_skip += select(n4 == 0, input * g, 0.0f32);
+            let pulled = (rate * V4::new(step)).exp() * value;
+            qs[unit] = pulled;
+            rows[unit] = total(value * (rate * kept + V4::new(input) * into));
+            rows[unit + comptime!(s.units)] = total(value * into);
+            columns[unit] = V4::new(step * input) * value;
+            columns[unit + comptime!(s.units)] = V4::new(g) * ph[item];
+            if comptime!(s.c1) {
+                columns[unit + comptime!(2 * s.units)] = V4::new(g) * state;
+            }
+            if live {
+                q[item] = pulled;
+            }
+            sync_cube();
+            if live && n4 == 0 {
+                let mut to_delta = 0.0f32;
+                let mut to_u = 0.0f32;
+                #[unroll]
+                for k in 0..s.n4 {
+                    to_delta += rows[unit + k];
+                    to_u += rows[unit + k + comptime!(s.units)];
+                }
+                ddelta[signal] = F::cast_from(to_delta);
+                to_u *= step;
+                if comptime!(s.skip) {
+                    to_u = fma(skip[channel], g, to_u);
+                }
+                du[signal] = F::cast_from(to_u);
+            }
+            if comptime!(back.push) {
+                if live {
+                    let mut to_x = V4::new(0.0f32);
+                    let mut to_lam = V4::new(0.0f32);
+                    #[unroll(s.n4 <= 4)]
+                    for k in 0..s.n4 {
+                        let value = qs[lane * s.n4 + k];
+                        #[unroll]
+                        for c in 0..4usize {
+                            let staged_at = (c * s.n4 + k) * s.n4 + n4;
+                            let stored_at = (n4 * 4 + c) * s.n4 + k;
+                            let rel = if comptime!(staged) {
+                                w_rel[staged_at]
+                            } else {
+                                a_rel[stored_at]
+                            };
+                            to_x.insert(c, to_x.extract(c) + total(value * rel));
+                            if comptime!(s.root) {
+                                let root = if comptime!(staged) {
+                                    w_root[staged_at]
+                                } else {
+                                    a_root[stored_at]
+                                };
+                                to_lam.insert(c, to_lam.extract(c) + total(value * root));
+                            }
+                        }
+                    }
+                    if comptime!(back.output) {
+                        let before = V4::new(f32::cast_from(dy[signal - at.d]));
+                        if comptime!(back.shared_p) {
+                            to_x = fma(before, V4::cast_from(c2[row - s.n4]), to_x);
+                        }
+                        if comptime!(s.c1) {
+                            to_lam = fma(before, V4::cast_from(c1[row - s.n4]), to_lam);
+                        }
+                    }
+                    x[item] = to_x;
+                    lam[item] = to_lam;
+                }
+            }
+            // Channels are halved, an odd one left over joins the first half.
+            let mut left = channels.runtime();
+            while left > 1 {
+                let half = left.div_ceil(2);
+                if lane < left / 2 {
+                    let other = unit + half * s.n4;
+                    #[unroll]
+                    for k in 0..comptime!(if s.c1 { 3 } else { 2 }) {
+                        columns[unit + comptime!(k * s.units)] = columns
+                            [unit + comptime!(k * s.units)]
+                            + columns[other + comptime!(k * s.units)];
+                    }
+                }
+                sync_cube();
+                left = half;
+            }
+            if lane == 0 {
+                // The rounds' sums; the unit is the same in each.
+                let to = (i * s.n4 + n4) * 3;
+                let mut to_b = columns[unit];
+                let mut to_c2 = columns[unit + comptime!(s.units)];
+                let mut to_c1 = V4::new(0.0f32);
+                if comptime!(s.c1) {
+                    to_c1 = columns[unit + comptime!(2 * s.units)];
+                }
+                if round > 0 {
+                    to_b += totals[to];
+                    to_c2 += totals[to + 1];
+                    to_c1 += totals[to + 2];
+                }
+                totals[to] = to_b;
+                totals[to + 1] = to_c2;
+                totals[to + 2] = to_c1;
+                if round + 1 == rounds && pair < vertices {
+                    db[row] = Vector::cast_from(to_b);
+                    dc2[row] = Vector::cast_from(to_c2);
+                    if comptime!(s.c1) {
+                        dc1[row] = Vector::cast_from(to_c1);
+                    }
+                }
+            }
+            sync_cube();
+        }
+        if there && cube * VERTICES < vertices {
+            let to = (cube * at.d + channel) * s.n4 + n4;
+            if comptime!(back.first) {
+                sum_a[to] = to_a;
+            } else {
+                sum_a[to] += to_a;
+            }
+            if comptime!(s.skip) {
+                if n4 == 0 {
+                    let to = cube * at.d + channel;
+                    if comptime!(back.first) {
+                        sum_skip[to] = to_skip;
+                    } else {
+                        sum_skip[to] += to_skip;
+                    }
+                }
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The kernels of the exact product.
 
+use super::tensor_core;
 use super::tile::Tile;
 use cubecl::prelude::*;
 
@@ -12,6 +13,8 @@ pub struct Sizes {
     pub m: usize,
     pub k: usize,
     pub n: usize,
+    /// Elements from one row of A, as stored, to the next.
+    pub row_a: usize,
     /// Products that are not added up.
     pub outer: usize,
     /// Products that are.
@@ -51,10 +54,7 @@ fn read<F: Float, N: Size>(
     out
 }
 
-/// A 4 × 4 block of a matrix (rows, length) that starts at `base`.
-///
-/// `across`: four values of the rows row .. row + 4, from column `col`. Otherwise the rows are
-/// `apart` from each other.
+/// The 4 × 4 block at (row, col) of a matrix (rows, length) that starts at `base`.
 #[cube]
 #[allow(clippy::too_many_arguments)]
 fn read_block<F: Float, N: Size>(
@@ -66,18 +66,20 @@ fn read_block<F: Float, N: Size>(
     col: usize,
     rows: usize,
     length: usize,
-    #[comptime] apart: usize,
     #[comptime] vector: bool,
 ) {
     #[unroll]
     for r in 0..4usize {
-        let i = row + comptime!(r * apart);
+        let i = row + r;
         into[comptime!(at + r)] = read::<F, N>(x, base + i * length, col, length, i < rows, vector);
     }
 }
 
 /// Puts a block where it belongs in shared memory, the terms of the sum downwards. `turn`: the
 /// rows of the block are not terms of the sum but its columns are.
+///
+/// Term 4 q + r of a slab lies at `r · apart + q`, so that units with neighbouring q write to
+/// different banks.
 #[cube]
 #[allow(clippy::too_many_arguments)]
 fn put_block(
@@ -97,7 +99,7 @@ fn put_block(
             for c in 0..4usize {
                 column.insert(c, from[comptime!(at + c)].extract(r));
             }
-            pool[base + comptime!(r * pitch)] = column;
+            pool[base + comptime!(r * apart * pitch)] = column;
         } else {
             pool[base + comptime!(r * apart * pitch)] = from[comptime!(at + r)];
         }
@@ -144,9 +146,9 @@ pub fn product<F: Float, O: Float, NA: Size, NB: Size, NO: Size>(
 
     let mut pool = Shared::<[V4]>::new_slice(comptime!(s.pool()));
     let from_b = comptime!(s.depth * s.pitch_a());
-    let mut sums = Array::<V4>::new(comptime!(4 * s.um * s.un));
+    let mut sums = Array::<V4>::new(comptime!(s.results()));
     #[unroll]
-    for i in 0..comptime!(4 * s.um * s.un) {
+    for i in 0..comptime!(s.results()) {
         sums[i] = V4::new(0.0f32);
     }
 
@@ -166,7 +168,7 @@ pub fn product<F: Float, O: Float, NA: Size, NB: Size, NO: Size>(
                 if slot < comptime!(s.blocks_a()) {
                     if comptime!(s.ta) {
                         let col = row0 + slot % comptime!(s.m / 4) * 4;
-                        let row = k0 + slot / comptime!(s.m / 4);
+                        let row = k0 + slot / comptime!(s.m / 4) * 4;
                         read_block::<F, NA>(
                             &mut staged,
                             comptime!(4 * round),
@@ -175,8 +177,7 @@ pub fn product<F: Float, O: Float, NA: Size, NB: Size, NO: Size>(
                             row,
                             col,
                             size.k,
-                            size.m,
-                            quarter,
+                            size.row_a,
                             comptime!(s.vectors[0]),
                         );
                     } else {
@@ -190,8 +191,7 @@ pub fn product<F: Float, O: Float, NA: Size, NB: Size, NO: Size>(
                             row,
                             col,
                             size.m,
-                            size.k,
-                            1usize,
+                            size.row_a,
                             comptime!(s.vectors[0]),
                         );
                     }
@@ -209,12 +209,11 @@ pub fn product<F: Float, O: Float, NA: Size, NB: Size, NO: Size>(
                             col,
                             size.n,
                             size.k,
-                            1usize,
                             comptime!(s.vectors[1]),
                         );
                     } else {
                         let col = col0 + slot % comptime!(s.n / 4) * 4;
-                        let row = k0 + slot / comptime!(s.n / 4);
+                        let row = k0 + slot / comptime!(s.n / 4) * 4;
                         read_block::<F, NB>(
                             &mut staged,
                             comptime!(4 * round),
@@ -224,7 +223,6 @@ pub fn product<F: Float, O: Float, NA: Size, NB: Size, NO: Size>(
                             col,
                             size.k,
                             size.n,
-                            quarter,
                             comptime!(s.vectors[1]),
                         );
                     }
@@ -232,7 +230,12 @@ pub fn product<F: Float, O: Float, NA: Size, NB: Size, NO: Size>(
             }
         }
         if step > 0 {
-            multiply(&mut sums, &pool, (step - 1) % s.buffers, slice, tx, ty, s);
+            let buffer = (step - 1) % s.buffers;
+            if comptime!(s.passes > 0) {
+                tensor_core::multiply(&mut sums, &pool, buffer, unit / 32, unit % 32, s);
+            } else {
+                multiply(&mut sums, &pool, buffer, slice, tx, ty, s);
+            }
         }
         if comptime!(s.buffers == 1) {
             sync_cube();
@@ -247,7 +250,7 @@ pub fn product<F: Float, O: Float, NA: Size, NB: Size, NO: Size>(
                         slot / comptime!(s.m / 4) * comptime!(s.pitch_a())
                             + slot % comptime!(s.m / 4)
                     } else {
-                        slot % quarter * comptime!(4 * s.pitch_a()) + slot / quarter
+                        slot % quarter * comptime!(s.pitch_a()) + slot / quarter
                     };
                     put_block(
                         &mut pool,
@@ -261,7 +264,7 @@ pub fn product<F: Float, O: Float, NA: Size, NB: Size, NO: Size>(
                 } else if slot < comptime!(s.blocks_a() + s.blocks_b()) {
                     let slot = slot - comptime!(s.blocks_a());
                     let base = if comptime!(s.tb) {
-                        slot % quarter * comptime!(4 * s.pitch_b()) + slot / quarter
+                        slot % quarter * comptime!(s.pitch_b()) + slot / quarter
                     } else {
                         slot / comptime!(s.n / 4) * comptime!(s.pitch_b())
                             + slot % comptime!(s.n / 4)
@@ -282,7 +285,7 @@ pub fn product<F: Float, O: Float, NA: Size, NB: Size, NO: Size>(
     }
 
     // The slices' sums are added one after the other.
-    let results = comptime!(4 * s.um * s.un);
+    let results = comptime!(s.results());
     #[unroll]
     for other in 1..s.slices {
         if slice == other {
@@ -301,7 +304,22 @@ pub fn product<F: Float, O: Float, NA: Size, NB: Size, NO: Size>(
         sync_cube();
     }
 
-    if exists && slice == 0 {
+    if comptime!(s.passes > 0) {
+        if exists {
+            tensor_core::write_results::<O, NO>(
+                out,
+                &sums,
+                matrix * size.m * size.n,
+                row0,
+                col0,
+                size.m,
+                size.n,
+                unit / 32,
+                unit % 32,
+                s,
+            );
+        }
+    } else if exists && slice == 0 {
         #[unroll]
         for i in 0..s.um {
             #[unroll]
@@ -363,7 +381,7 @@ fn multiply(
 
 /// Writes four results of a row that starts at element `start`, those that exist.
 #[cube]
-fn write<O: Float, N: Size>(
+pub fn write<O: Float, N: Size>(
     out: &mut [Vector<O, N>],
     start: usize,
     col: usize,

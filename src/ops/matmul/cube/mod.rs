@@ -10,6 +10,7 @@
 #![allow(clippy::collapsible_if, clippy::manual_is_multiple_of)]
 
 mod kernel;
+mod tensor_core;
 mod tile;
 
 use burn::backend::{TensorMetadata, cubecl::dtype_to_storage_type, tensor::FloatTensor};
@@ -18,6 +19,7 @@ use burn_cubecl::{CubeBackend, kernel::into_contiguous, tensor::CubeTensor};
 use cubecl::prelude::*;
 
 use super::backend::{MatmulBackend, shape};
+use super::precision;
 use crate::ops::cube::{add_parts, cubes, empty};
 use kernel::{SizesLaunch, product};
 use tile::Plan;
@@ -39,11 +41,27 @@ pub(crate) fn gemm(
     transpose_b: bool,
     accumulate: bool,
 ) -> CubeTensor {
-    let each = shape(&a.shape(), &b.shape(), transpose_a, transpose_b, false);
+    let columns = a.shape()[2];
+    gemm_of(a, columns, b, out, transpose_a, transpose_b, accumulate)
+}
+
+/// [`gemm`] with the first `columns` columns of A; those after them are zero. So a matrix whose
+/// rows are no multiple of four can still be read in vectors.
+pub(crate) fn gemm_of(
+    a: CubeTensor,
+    columns: usize,
+    b: CubeTensor,
+    out: Option<CubeTensor>,
+    transpose_a: bool,
+    transpose_b: bool,
+    accumulate: bool,
+) -> CubeTensor {
+    let [batch_a, rows, row_a] = a.shape().dims();
+    let effective = Shape::new([batch_a, rows, columns]);
+    let each = shape(&effective, &b.shape(), transpose_a, transpose_b, false);
     let [batch, m, n] = each.dims();
-    let [batch_a, rows, cols] = a.shape().dims();
     let batch_b = b.shape()[0];
-    let k = if transpose_a { rows } else { cols };
+    let k = if transpose_a { rows } else { columns };
     assert!(
         out.is_some() || !accumulate,
         "nothing to add a matrix product to"
@@ -71,7 +89,7 @@ pub(crate) fn gemm(
     }
 
     let inner = batch / outer;
-    let vectors = [cols, b.shape()[2], n].map(|row| row.is_multiple_of(4));
+    let vectors = [row_a, b.shape()[2], n].map(|row| row.is_multiple_of(4));
     let plan = Plan::new(
         &a,
         [m, k, n],
@@ -79,6 +97,7 @@ pub(crate) fn gemm(
         [transpose_a, transpose_b],
         vectors,
         accumulate,
+        precision(),
     );
     let parts = plan.parts;
     let mut tile = plan.tile;
@@ -102,9 +121,10 @@ pub(crate) fn gemm(
         m,
         k,
         n,
+        row_a,
         outer,
         inner,
-        step(batch_a, m * k),
+        step(batch_a, rows * row_a),
         step(batch_b, k * n),
         parts,
     );

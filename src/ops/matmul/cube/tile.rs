@@ -1,6 +1,10 @@
 //! Which tile of the output a cube computes, and how its units share it.
 
+use burn::tensor::DType;
 use burn_cubecl::tensor::CubeTensor;
+use cubecl::ir::{ElemType, FloatKind, features::MmaConfig};
+
+use crate::ops::matmul::Precision;
 
 /// Cubes that keep a large GPU busy. A constant, not the device's own number, so that the order of
 /// sums is the same on every device with enough shared memory.
@@ -12,7 +16,8 @@ const PART_STEPS: usize = 4;
 /// Choices the kernel is compiled for.
 ///
 /// A unit owns `um` × `un` blocks of 4 × 4 results. With `slices` > 1 as many units own the same
-/// results and take every `slices`-th term of the sum.
+/// results and take every `slices`-th term of the sum. On tensor cores a plane of 32 units owns
+/// `um` × `un` blocks of 32 × 32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tile {
     /// Rows of the tile.
@@ -27,6 +32,9 @@ pub struct Tile {
     pub un: usize,
     /// Units that share a result.
     pub slices: usize,
+    /// Products of TF32 on tensor cores that make one product: three are as exact as f32, see
+    /// [`super::tensor_core`]. With none, products are f32 multiply-adds.
+    pub passes: usize,
     /// Slabs of the operands in shared memory: with two, one is written while the other is read.
     pub buffers: usize,
     /// A is stored (k, m).
@@ -52,7 +60,21 @@ impl Tile {
 
     /// Units of one slice.
     pub const fn owners(&self) -> usize {
-        self.x() * self.y()
+        if self.passes > 0 {
+            32 * self.planes_n() * (self.m / (32 * self.um))
+        } else {
+            self.x() * self.y()
+        }
+    }
+
+    /// Planes side by side along the columns, on tensor cores.
+    pub const fn planes_n(&self) -> usize {
+        self.n / (32 * self.un)
+    }
+
+    /// Vectors of results in a unit.
+    pub const fn results(&self) -> usize {
+        self.um * self.un * if self.passes > 0 { 8 } else { 4 }
     }
 
     /// Units of a cube.
@@ -68,13 +90,29 @@ impl Tile {
 
     /// Vectors from one term of A to the next in shared memory. Transposing on the way in writes
     /// down a column: an odd distance spreads that over the banks.
+    /// The units of a plane read four terms at a time for tensor cores: a distance of two beyond a
+    /// multiple of eight spreads them too.
     pub const fn pitch_a(&self) -> usize {
-        self.m / 4 + if self.ta { 0 } else { 1 }
+        self.m / 4
+            + if self.passes > 0 {
+                2
+            } else if self.ta {
+                0
+            } else {
+                1
+            }
     }
 
     /// As `pitch_a`, for B.
     pub const fn pitch_b(&self) -> usize {
-        self.n / 4 + if self.tb { 1 } else { 0 }
+        self.n / 4
+            + if self.passes > 0 {
+                2
+            } else if self.tb {
+                1
+            } else {
+                0
+            }
     }
 
     /// 4 × 4 blocks of A that are loaded at a time.
@@ -131,6 +169,7 @@ impl Plan {
         [ta, tb]: [bool; 2],
         vectors: [bool; 3],
         accumulate: bool,
+        precision: Precision,
     ) -> Self {
         let shaped = |m, n, depth, um, un, slices, buffers| Tile {
             m,
@@ -139,6 +178,7 @@ impl Plan {
             um,
             un,
             slices,
+            passes: 0,
             buffers,
             ta,
             tb,
@@ -152,6 +192,7 @@ impl Plan {
             false => shaped(128, 128, 16, 2, 2, 1, 2),
         };
         let few = large.count(m, n) * outer * (inner * k).div_ceil(512) < BUSY / 2;
+        let passes = tensor_passes(like, precision);
         let mut tile = match (m, n) {
             (..=16, ..=16) => shaped(16, 16, 128, 1, 1, 16, 1),
             (..=32, ..=32) => shaped(32, 32, 64, 2, 1, 8, 1),
@@ -162,13 +203,17 @@ impl Plan {
             (..=16, _) => shaped(16, 64, 16, 1, 1, 1, 1),
             (..=32, _) => shaped(32, 128, 16, 2, 2, 1, 1),
             (..=64, _) => shaped(64, 128, 16, 2, 2, 1, 1),
+            _ if passes > 0 => on_tensor_cores([m, n], few, |m, n, um, un| Tile {
+                passes,
+                ..shaped(m, n, 32, um, un, 1, 2)
+            }),
             _ if few => shaped(64, 64, 16, 2, 2, 2, 2),
             _ => large,
         };
         // Short sums need neither the depth nor the slices.
         while tile.depth > 16 && tile.depth / 2 >= k {
             tile.depth /= 2;
-            tile.slices /= 2;
+            tile.slices = (tile.slices / 2).max(1);
         }
         let hardware = &like.client.properties().hardware;
         let fits = |tile: &Tile| 16 * tile.pool() <= hardware.max_shared_memory_size;
@@ -190,4 +235,53 @@ impl Plan {
         let parts = (BUSY / cubes).min(steps / PART_STEPS).max(1);
         Self { tile, parts }
     }
+}
+
+/// Passes on tensor cores for products of tensors like this; none where the device has no tensor
+/// cores for TF32.
+fn tensor_passes(like: &CubeTensor, precision: Precision) -> usize {
+    let (tf32, f32) = (FloatKind::TF32, FloatKind::F32);
+    let config = MmaConfig {
+        a_type: ElemType::Float(tf32),
+        b_type: ElemType::Float(tf32),
+        cd_type: ElemType::Float(f32),
+        m: 16,
+        n: 8,
+        k: 8,
+    };
+    let properties = like.client.properties();
+    if properties.hardware.plane_size_min != 32 || !properties.features.matmul.mma.contains(&config)
+    {
+        return 0;
+    }
+    match (like.dtype, precision) {
+        // Values of bf16 and f16 are values of TF32.
+        (DType::BF16 | DType::F16, _) | (_, Precision::Fast) => 1,
+        _ => 3,
+    }
+}
+
+/// The tile that covers an (m, n) output with the least work; small ones where there are `few`.
+fn on_tensor_cores(
+    [m, n]: [usize; 2],
+    few: bool,
+    shaped: impl Fn(usize, usize, usize, usize) -> Tile,
+) -> Tile {
+    let small = shaped(64, 64, 1, 1);
+    if few {
+        return small;
+    }
+    // Smaller tiles read more of the operands per product.
+    [
+        (shaped(128, 128, 2, 1), 1.0),
+        (shaped(224, 64, 1, 2), 1.05),
+        (shaped(64, 128, 1, 2), 1.1),
+        (small, 1.3),
+    ]
+    .into_iter()
+    .min_by(|(x, price_x), (y, price_y)| {
+        let work = |tile: &Tile, price| (tile.count(m, n) * tile.m * tile.n) as f64 * price;
+        work(x, price_x).total_cmp(&work(y, price_y))
+    })
+    .map_or(small, |(tile, _)| tile)
 }
