@@ -96,6 +96,28 @@ pub fn source_file(path: impl AsRef<Path>) -> Result<SourceFile> {
     })
 }
 
+/// Waits for the lock of a file, made if need be; it is held as long as the file is open.
+pub(crate) fn lock(path: &Path) -> Result<File> {
+    let failed = |e: std::io::Error| Error::io(path, e);
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .map_err(failed)?;
+    if let Err(e) = file.try_lock() {
+        match e {
+            std::fs::TryLockError::WouldBlock => {
+                log::info!("{} is locked by another process; waiting", path.display());
+                file.lock().map_err(failed)?;
+            }
+            // Some network file systems have no locks; the atomic rename still holds.
+            std::fs::TryLockError::Error(e) => log::warn!("{} has no lock: {e}", path.display()),
+        }
+    }
+    Ok(file)
+}
+
 /// The value of a hash in lower-case hexadecimal.
 pub(crate) fn hexadecimal(hash: Sha256) -> String {
     hash.finalize().iter().map(|b| format!("{b:02x}")).collect()

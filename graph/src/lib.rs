@@ -7,6 +7,7 @@
 //! It knows nothing of tensors or devices: arrays are `ndarray`, tables are `arrow`, the sensor
 //! graph is a `petgraph`. Letters: `b` batch, `v`/`w` vertices, `l` time, `f` features.
 
+pub mod cache;
 pub mod datasets;
 pub mod electrodes;
 pub mod error;

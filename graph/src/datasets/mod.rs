@@ -15,7 +15,9 @@ mod variables;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
+use crate::cache::{self, CacheOptions};
 use crate::signal::FeatureConfig;
 use crate::windows::{Missing, RecordingSet, WindowConfig, cut};
 use crate::{Dataset, Error, Result};
@@ -90,12 +92,50 @@ pub fn names() -> &'static [&'static str] {
 /// # Ok::<(), tgmamba_graph::Error>(())
 /// ```
 pub fn load(config: &DatasetConfig) -> Result<Dataset> {
-    let loaded = read(config)?;
-    cut(
-        loaded.set,
-        config.window.as_ref().unwrap_or(&loaded.window),
-        config.features.as_ref().unwrap_or(&loaded.features),
-        config.missing.unwrap_or(loaded.missing),
+    load_with(config, &CacheOptions::default())
+}
+
+/// [`load`], with a say in whether and where windows are kept for the next time. The windows are
+/// the same, bit by bit, wherever they come from.
+///
+/// # Errors
+/// As [`load`]. What goes wrong with the cache itself is a warning.
+pub fn load_with(config: &DatasetConfig, options: &CacheOptions) -> Result<Dataset> {
+    let data_dir = config.data_dir.as_deref();
+    let (set, roots) = match choose(&config.name, data_dir)? {
+        Choice::Named(name) => (name, roots(data_dir)),
+        Choice::Folder(folder) => ("folder", vec![folder]),
+    };
+    let request = cache::Request {
+        parameters: json!([set, choices(config)]),
+        roots,
+    };
+    cache::through(
+        options,
+        &request,
+        || {
+            let loaded = read(config)?;
+            Ok(Loaded {
+                window: config.window.clone().unwrap_or(loaded.window),
+                features: config.features.clone().unwrap_or(loaded.features),
+                missing: config.missing.unwrap_or(loaded.missing),
+                set: loaded.set,
+            })
+        },
+        |l| {
+            let others = DatasetConfig {
+                window: None,
+                features: None,
+                missing: None,
+                ..choices(config)
+            };
+            let resolved = (&l.window, &l.features, l.missing);
+            (
+                json!([set, others, resolved, l.set.info]),
+                l.set.sources.clone(),
+            )
+        },
+        |l| cut(l.set, &l.window, &l.features, l.missing),
     )
 }
 
@@ -226,17 +266,32 @@ fn keep_subjects(set: &mut RecordingSet, subjects: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The folder that holds `marker` (a file): one of `folders` in the data directory, or that
-/// directory itself.
-fn find(data_dir: Option<&Path>, folders: &[&str], marker: &str) -> Result<PathBuf> {
-    let roots = match data_dir {
+/// Everything in a configuration that decides what the windows are, but where the files lie: that
+/// their content tells. A field that is new has a say at once.
+fn choices(config: &DatasetConfig) -> DatasetConfig {
+    DatasetConfig {
+        name: String::new(),
+        data_dir: None,
+        ..config.clone()
+    }
+}
+
+/// Where the folders of named sets are looked for.
+fn roots(data_dir: Option<&Path>) -> Vec<PathBuf> {
+    match data_dir {
         Some(dir) => vec![dir.to_path_buf()],
         // The second is where the source was compiled; the first wins in an installed program.
         None => vec![
             PathBuf::from("data"),
             Path::new(env!("CARGO_MANIFEST_DIR")).join("../data"),
         ],
-    };
+    }
+}
+
+/// The folder that holds `marker` (a file): one of `folders` in the data directory, or that
+/// directory itself.
+fn find(data_dir: Option<&Path>, folders: &[&str], marker: &str) -> Result<PathBuf> {
+    let roots = roots(data_dir);
     let inside = roots
         .iter()
         .flat_map(|r| folders.iter().map(move |f| r.join(f)));

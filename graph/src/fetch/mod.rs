@@ -12,7 +12,6 @@ mod agreement;
 mod catalog;
 mod transfer;
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -154,7 +153,7 @@ fn fetch_entry(entry: &Entry, options: &FetchOptions<'_>) -> Result<Fetched> {
             return Err(offline(entry, &folder, &missing));
         }
         std::fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, e))?;
-        let _lock = lock(&folder.join(".fetch.lock"))?;
+        let _lock = files::lock(&folder.join(".fetch.lock"))?;
         // Another process may have fetched them while this one waited for the lock.
         missing = self::missing(entry, &folder)?;
         kept = files.len() - missing.len();
@@ -227,28 +226,6 @@ fn offline(entry: &Entry, folder: &Path, missing: &[(&catalog::Source, &Remote)]
         format!("offline, and not there: {}", list.join(", ")),
         "fetch with a network, or put the files there, or name a folder that has them as mirror",
     )
-}
-
-/// Waits for the lock of a file, made if need be; it is held as long as the file is open.
-fn lock(path: &Path) -> Result<File> {
-    let failed = |e: std::io::Error| Error::io(path, e);
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path)
-        .map_err(failed)?;
-    if let Err(e) = file.try_lock() {
-        match e {
-            std::fs::TryLockError::WouldBlock => {
-                log::info!("{} is locked by another process; waiting", path.display());
-                file.lock().map_err(failed)?;
-            }
-            // Some network file systems have no locks; the atomic rename still holds.
-            std::fs::TryLockError::Error(e) => log::warn!("{} has no lock: {e}", path.display()),
-        }
-    }
-    Ok(file)
 }
 
 #[cfg(test)]

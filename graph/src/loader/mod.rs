@@ -7,6 +7,7 @@ mod augment;
 mod batches;
 mod pace;
 mod sampling;
+mod throughput;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,6 +23,7 @@ pub use batches::Batches;
 pub use pace::LoaderTimes;
 use pace::Pace;
 pub use sampling::Sampling;
+pub use throughput::{Throughput, throughput};
 
 /// How batches are made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

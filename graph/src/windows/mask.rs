@@ -54,6 +54,13 @@ impl Mask {
         out
     }
 
+    /// The masks of consecutive windows, one after the other.
+    pub(crate) fn bytes(&self, windows: std::ops::Range<usize>) -> ScalarBuffer<u8> {
+        let masks = windows.map(|i| self.window(i));
+        let bytes = masks.flat_map(|m| m.into_iter().map(u8::from));
+        ScalarBuffer::from(bytes.collect::<Vec<u8>>())
+    }
+
     /// The bytes behind the mask.
     pub fn stored(&self) -> &Windows<u8> {
         &self.0

@@ -55,6 +55,21 @@ impl<T: ArrowNativeType> Block<T> {
         Self::new(contiguous(x), steps, Order::Nodes)
     }
 
+    /// Number of steps.
+    pub fn steps(&self) -> usize {
+        self.steps
+    }
+
+    /// How the values lie.
+    pub fn order(&self) -> Order {
+        self.order
+    }
+
+    /// The values in their order.
+    pub fn values(&self) -> &ScalarBuffer<T> {
+        &self.values
+    }
+
     /// The values as (v, t, f), whatever their order.
     fn view(&self, nodes: usize, features: usize) -> Option<ArrayView3<'_, T>> {
         let shape = (nodes, self.steps, features);
@@ -108,8 +123,16 @@ impl Starts {
         }
     }
 
+    /// Whether there are no more windows than steps.
+    pub(crate) fn is_sound(&self) -> bool {
+        match self {
+            Self::Every { stride, count, .. } => *stride > 0 || *count < 2,
+            Self::At(_) => true,
+        }
+    }
+
     /// Start of window `k`.
-    fn get(&self, k: usize) -> usize {
+    pub(crate) fn get(&self, k: usize) -> usize {
         match self {
             Self::Every { first, stride, .. } => first + k * stride,
             Self::At(starts) => starts[k],
