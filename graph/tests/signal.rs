@@ -271,10 +271,11 @@ fn power_spectra() {
     for case in fixture().welch {
         let x = signal(case.n, case.offset);
         let p = welch(x.view(), 250.0, case.segment, case.overlap, case.window).unwrap();
-        // Subtracting means of 1e6 leaves ten digits.
+        // SciPy's mean of values around 1e6 has lost nine digits of what is left.
+        let limit = if case.offset > 1e3 { 1e-8 } else { 1e-12 };
         let found = off(p.row(0), &case.density, 0.0);
-        println!("{:?} {}: {found:.1e}", case.window, case.n);
-        assert!(found < 1e-9, "{:?} {found}", case.window);
+        println!("{:?} {} {}: {found:.1e}", case.window, case.n, case.offset);
+        assert!(found < limit, "{:?} {found}", case.window);
     }
 }
 

@@ -101,9 +101,11 @@ pub fn welch<T: Sample>(
             let mut scratch = fft.make_scratch_vec();
             for start in &starts {
                 let samples = &row[*start..start + segment];
-                let mean = samples.iter().sum::<f64>() / segment as f64;
+                let first = samples[0];
+                // Differences first: a large offset would cost the mean its digits.
+                let mean = samples.iter().map(|v| v - first).sum::<f64>() / segment as f64;
                 for ((to, v), w) in input.iter_mut().zip(samples).zip(&taper) {
-                    *to = (v - mean) * w;
+                    *to = (v - first - mean) * w;
                 }
                 // The only error is a buffer of the wrong length, and these come from the plan.
                 let done = fft.process_with_scratch(&mut input, &mut spectrum, &mut scratch);

@@ -395,7 +395,7 @@ mod tests {
     fn lines_go_on_behind_the_last_sample() {
         let x = arr2(&[[0.0, 1.0, 4.0, 9.0], [2.0, 2.0, 2.0, 1.0]]);
         let y = resample_linear(x.view(), 250.0, 100.0).unwrap();
-        assert_eq!(y, arr2(&[[0.0, 2.5], [2.0, 2.0]]));
+        assert_eq!(y, arr2(&[[0.0, 6.5], [2.0, 1.5]]));
         let y = resample_linear(x.view(), 2.0, 4.0).unwrap();
         assert_eq!(y.row(0).to_vec(), [0.0, 0.5, 1.0, 2.5, 4.0, 6.5, 9.0, 11.5]);
         let one = resample_linear(arr2(&[[3.0f32]]).view(), 1.0, 2.0).unwrap();

@@ -131,6 +131,11 @@ fn check(order: usize, band: Band, rate: f64) -> Result<()> {
     ))
 }
 
+/// All poles of a prototype, conjugates included.
+fn count(upper: &[Complex64]) -> usize {
+    upper.iter().map(|p| if p.im == 0.0 { 1 } else { 2 }).sum()
+}
+
 /// The filter of a prototype given by its poles with non-negative imaginary part.
 fn from_prototype(poles: &[Complex64], band: Band, rate: f64) -> Result<Filter> {
     let (low, high) = band.edges();
@@ -196,20 +201,35 @@ fn from_prototype(poles: &[Complex64], band: Band, rate: f64) -> Result<Filter> 
     // Resonances last, as SciPy has them: what precedes them keeps the amplitudes small.
     let radius = |z: &[Complex64; 2]| z[0].norm().max(z[1].norm());
     pairs.sort_by(|a, b| radius(&a.0).total_cmp(&radius(&b.0)));
+    // Of the zeros of a band-pass at 1 and -1, n each, those poles nearest to the circle have the
+    // first choice, again as in SciPy: a pole without a zero beside it amplifies what the sections
+    // before it rounded away.
+    let mut left = [count(poles); 2];
+    let mut nearest = |pole: Complex64| {
+        let wanted = usize::from(pole.re < 0.0);
+        let taken = if left[wanted] > 0 { wanted } else { 1 - wanted };
+        left[taken] = left[taken].saturating_sub(1);
+        if taken == 0 { 1.0 } else { -1.0 }
+    };
     let mut sections: Vec<Section> = pairs
         .into_iter()
+        .rev()
         .map(|([z1, z2], order)| Section {
             b: match (band, order) {
                 (Band::Lowpass(_), 1) => [1.0, 1.0, 0.0],
                 (Band::Lowpass(_), _) => [1.0, 2.0, 1.0],
                 (Band::Highpass(_), 1) => [1.0, -1.0, 0.0],
                 (Band::Highpass(_), _) => [1.0, -2.0, 1.0],
-                (Band::Bandpass(..), _) => [1.0, 0.0, -1.0],
+                (Band::Bandpass(..), _) => {
+                    let (a, b): (f64, f64) = (nearest(z1), nearest(z2));
+                    [1.0, -(a + b), a * b]
+                }
                 (Band::Bandstop(..), _) => [1.0, -2.0 * middle, 1.0],
             },
             a: [-(z1 + z2).re, (z1 * z2).re],
         })
         .collect();
+    sections.reverse();
     if let Some(first) = sections.first_mut() {
         for b in &mut first.b {
             *b *= gain.re;
