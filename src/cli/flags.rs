@@ -28,8 +28,8 @@ pub struct DataFlags {
     /// Only these subjects
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     subjects: Option<Vec<String>>,
-    /// Features: raw, log-spectrum, stft, filterbank, band-power [default: what suits the data];
-    /// details with --set dataset.features.FIELD=VALUE
+    /// Features: raw, log-spectrum, stft, filterbank, band-power, welch-power [default: what suits
+    /// the data]; details with --set dataset.features.FIELD=VALUE
     #[arg(long, value_name = "KIND")]
     features: Option<String>,
     /// Length of a window, s [default: the whole recording]
@@ -45,8 +45,8 @@ pub struct DataFlags {
     /// Features that tell sensors apart: none, position, identity, slots [default: none]
     #[arg(long, value_name = "KIND")]
     node_features: Option<String>,
-    /// Graph: given, gaussian, knn, correlation, complete or none [default: given if the data
-    /// have one, else gaussian if positions are known, else correlation]
+    /// Graph: given, gaussian, knn, radius, correlation, complete or none [default: given if the
+    /// data have one, else gaussian if positions are known, else correlation]
     #[arg(long, value_name = "KIND")]
     graph: Option<String>,
     /// Smallest weight that makes an edge (gaussian, correlation)

@@ -211,7 +211,9 @@ fn to_value<T: Serialize>(value: &T) -> Result<Value> {
 /// given.
 fn fill_frames(features: &mut Value) {
     let frames: &[(&str, f64)] = match features.get("kind").and_then(Value::as_str) {
-        Some("stft" | "band-power") => &[("window_seconds", 1.0), ("hop_seconds", 0.5)],
+        Some("stft" | "band-power" | "welch-power") => {
+            &[("window_seconds", 1.0), ("hop_seconds", 0.5)]
+        }
         Some("log-spectrum") => &[("segment_seconds", 1.0)],
         _ => &[],
     };

@@ -1,13 +1,16 @@
 //! From a recording to what a model sees of it: the application of a [`FeatureConfig`].
 //!
-//! Order: reference, trend, filter, filter bank, crop, decimation (all on the recording); then
-//! windows are cut; then spectrum and standardisation (each window for itself).
+//! Order: named reference, montage (on the set of recordings); average reference, steps, trend,
+//! filter, filter bank, crop, decimation (on each recording); then windows are cut, and disturbed
+//! ones left out; then spectrum and standardisation (each window for itself).
 
-use ndarray::{Array2, Array3, ArrayView2, ArrayView3, ArrayViewMut3, Axis, concatenate, s};
+use ndarray::{Array2, Array3, ArrayView2, ArrayView3, ArrayViewMut3, Axis, Zip, concatenate, s};
 
 use super::features::{FeatureConfig, Standardize, Transform};
+use super::power::band_power;
 use super::spectrum::{Frames, bin_range, log_power, log_spectrum, stft};
-use super::{Band, Filter, Reference, common_average, decimate, detrend};
+use super::{Band, Filter, Reference, common_average, decimate, detrend, steps};
+use crate::windows::RecordingSet;
 use crate::{Error, Result};
 
 fn no_rate(field: &str) -> Error {
@@ -19,12 +22,53 @@ fn no_rate(field: &str) -> Error {
 }
 
 impl FeatureConfig {
-    /// Sampling rate after decimation.
+    /// Sampling rate after all steps and decimation, of a recording at `rate`.
     pub fn rate(&self, rate: Option<f64>) -> Option<f64> {
-        rate.map(|r| r / self.decimate.max(1) as f64)
+        self.stepped_rate(rate)
+            .map(|r| r / self.decimate.max(1) as f64)
     }
 
-    /// Samples that the crop keeps of a recording of `n`.
+    fn stepped_rate(&self, rate: Option<f64>) -> Option<f64> {
+        self.steps.iter().fold(rate, |rate, step| step.rate(rate))
+    }
+
+    /// What needs the names of the sensors: the named reference and the montage. It comes before
+    /// [`prepare`](Self::prepare).
+    ///
+    /// # Errors
+    /// [`Error::Config`] when a channel is not among the sensors, or a montage does not fit the
+    /// set.
+    pub fn rereference(&self, set: RecordingSet) -> Result<RecordingSet> {
+        let set = self.reference.apply(set)?;
+        match &self.montage {
+            Some(montage) => montage.apply(set),
+            None => Ok(set),
+        }
+    }
+
+    /// For each time step that [`prepare`](Self::prepare) makes of a recording of `n` at `rate`,
+    /// the nearest time step of the recording: whose label and mask it has.
+    ///
+    /// # Errors
+    /// As [`prepare`](Self::prepare).
+    pub fn time_steps(&self, n: usize, rate: Option<f64>) -> Result<Vec<usize>> {
+        let (mut length, mut now) = (n, rate);
+        for step in &self.steps {
+            length = step.length(length, now)?;
+            now = step.rate(now);
+        }
+        let ratio = match (rate, now) {
+            (Some(before), Some(after)) => before / after,
+            _ => 1.0,
+        };
+        let keep = self.crop(length, now)?;
+        Ok(keep
+            .step_by(self.decimate.max(1))
+            .map(|t| ((t as f64 * ratio).round() as usize).min(n.saturating_sub(1)))
+            .collect())
+    }
+
+    /// Samples that the crop keeps of a signal of `n`, both as they are after all steps.
     ///
     /// # Errors
     /// [`Error::Config`] without a sampling rate, or when the crop is not inside the recording.
@@ -47,20 +91,21 @@ impl FeatureConfig {
         Ok(a as usize..b as usize)
     }
 
-    /// Everything that is done to a whole recording: (nodes, time, features) to (nodes, time',
-    /// features'), with time cropped and decimated, and features multiplied by the number of
-    /// bands of a filter bank. `rate` is that of the recording.
+    /// Everything that is done to a whole recording and needs no names: (nodes, time, features) to
+    /// (nodes, time', features'), with time resampled, cropped and decimated, and features
+    /// multiplied by the number of bands of a filter bank. `rate` is that of the recording.
     ///
     /// # Errors
     /// [`Error::Config`] when the sampling rate is needed and unknown, or an option does not fit
     /// it.
     pub fn prepare(&self, mut x: Array3<f32>, rate: Option<f64>) -> Result<Array3<f32>> {
+        if self.reference == Reference::Average {
+            x.axis_iter_mut(Axis(2)).for_each(common_average);
+        }
+        let (mut x, rate) = steps::run(&self.steps, x, rate)?;
         let filters = self.filters(rate)?;
         let keep = self.crop(x.len_of(Axis(1)), rate)?;
         for mut plane in x.axis_iter_mut(Axis(2)) {
-            if self.reference == Reference::Average {
-                common_average(plane.view_mut());
-            }
             detrend(plane.view_mut(), self.detrend);
             for filter in &filters {
                 filter.apply(plane.view_mut(), self.zero_phase);
@@ -139,6 +184,11 @@ impl FeatureConfig {
                 window_seconds,
                 hop_seconds,
                 ..
+            }
+            | Transform::WelchPower {
+                window_seconds,
+                hop_seconds,
+                ..
             } => {
                 let rate = rate.ok_or_else(|| no_rate("features.window_seconds"))?;
                 let frames = Frames {
@@ -211,16 +261,21 @@ impl FeatureConfig {
                         "shorten segment_seconds or window_seconds, or lengthen the window",
                     ));
                 }
-                let spectra: Vec<Array3<f32>> = x
+                let spectra = x
                     .axis_iter(Axis(2))
-                    .map(|plane| match self.transform {
+                    .map(|plane| match &self.transform {
                         Transform::LogSpectrum { .. } => {
-                            log_spectrum(plane, frames.length, bins.clone())
+                            Ok(log_spectrum(plane, frames.length, bins.clone()))
                         }
-                        Transform::BandPower { .. } => log_power(plane, frames),
-                        _ => stft(plane, frames, bins.clone()),
+                        Transform::BandPower { .. } => Ok(log_power(plane, frames)),
+                        Transform::WelchPower {
+                            bands,
+                            segment_seconds,
+                            ..
+                        } => welch_power(plane, frames, rate, *segment_seconds, bands),
+                        _ => Ok(stft(plane, frames, bins.clone())),
                     })
-                    .collect();
+                    .collect::<Result<Vec<Array3<f32>>>>()?;
                 let views: Vec<_> = spectra.iter().map(|p| p.view()).collect();
                 let mask = mask.map(|m| frame_mask(m, frames));
                 (concatenate(Axis(2), &views).map_err(shapes)?, mask)
@@ -237,6 +292,28 @@ impl FeatureConfig {
         }
         Ok((y, mask))
     }
+}
+
+/// `ln(power + 1e-30)` in each band and frame: (nodes, frames, bands).
+fn welch_power(
+    x: ArrayView2<'_, f32>,
+    frames: Frames,
+    rate: Option<f64>,
+    segment_seconds: f64,
+    bands: &[[f64; 2]],
+) -> Result<Array3<f32>> {
+    let rate = rate.ok_or_else(|| no_rate("features.segment_seconds"))?;
+    let segment = (segment_seconds * rate).round().max(1.0) as usize;
+    let starts: Vec<usize> = frames.starts(x.ncols()).map(isize::unsigned_abs).collect();
+    let mut out = Array3::zeros((x.nrows(), starts.len(), bands.len()));
+    for (start, to) in starts.iter().zip(out.axis_iter_mut(Axis(1))) {
+        let frame = x.slice(s![.., *start..*start + frames.length]);
+        let power = band_power(frame, rate, segment, bands)?;
+        Zip::from(to)
+            .and(&power)
+            .for_each(|to, p| *to = (p + 1e-30).ln() as f32);
+    }
+    Ok(out)
 }
 
 fn shapes(e: ndarray::ShapeError) -> Error {

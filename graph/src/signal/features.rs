@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Detrend, Reference};
+use super::{Detrend, Montage, Reference, RejectConfig, Step};
 
 /// What a window becomes.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -48,6 +48,17 @@ pub enum Transform {
         /// From frame to frame, seconds.
         hop_seconds: f64,
     },
+    /// Logarithm of the [`band_power`](super::power::band_power) in frames.
+    WelchPower {
+        /// Lower (included) and upper edge (excluded) of each band, hertz.
+        bands: Vec<[f64; 2]>,
+        /// Length of a frame, seconds.
+        window_seconds: f64,
+        /// From frame to frame, seconds.
+        hop_seconds: f64,
+        /// Length of the segments whose spectra are averaged; the frame's is a plain FFT.
+        segment_seconds: f64,
+    },
 }
 
 /// Over what each window is brought to mean 0 and standard deviation 1 (the population's). Where
@@ -68,8 +79,8 @@ pub enum Standardize {
 
 /// Features of a data set: a transform and what comes before and after.
 ///
-/// In a file it is one flat table; `kind` is `raw`, `log-spectrum`, `stft`, `filterbank` or
-/// `band-power`, and a key of another kind is an error:
+/// In a file it is one flat table; `kind` is `raw`, `log-spectrum`, `stft`, `filterbank`,
+/// `band-power` or `welch-power`, and a key of another kind is an error:
 /// ```toml
 /// [features]
 /// kind = "stft"
@@ -88,6 +99,10 @@ pub struct FeatureConfig {
     pub transform: Transform,
     /// What electrodes are measured against.
     pub reference: Reference,
+    /// Pairs of electrodes in place of electrodes.
+    pub montage: Option<Montage>,
+    /// What is done to the whole recording, in this order, before everything below.
+    pub steps: Vec<Step>,
     /// What is subtracted from the whole recording.
     pub detrend: Detrend,
     /// Pass above, hertz; with `lowpass_hz` a band-pass.
@@ -104,6 +119,8 @@ pub struct FeatureConfig {
     pub crop_seconds: Option<[f64; 2]>,
     /// Keep every n-th sample after an anti-alias filter.
     pub decimate: usize,
+    /// Which windows are too disturbed to be used; `None`: all are used.
+    pub reject: Option<RejectConfig>,
     /// Standardise each window.
     pub standardize: Standardize,
 }
@@ -124,6 +141,8 @@ impl Default for FeatureConfig {
         Self {
             transform: Transform::Raw,
             reference: Reference::None,
+            montage: None,
+            steps: Vec::new(),
             detrend: Detrend::None,
             highpass_hz: None,
             lowpass_hz: None,
@@ -132,6 +151,7 @@ impl Default for FeatureConfig {
             zero_phase: true,
             crop_seconds: None,
             decimate: 1,
+            reject: None,
             standardize: Standardize::None,
         }
     }
@@ -146,6 +166,7 @@ enum Kind {
     Stft,
     Filterbank,
     BandPower,
+    WelchPower,
 }
 
 /// [`FeatureConfig`] as it stands in a file.
@@ -154,6 +175,10 @@ enum Kind {
 struct Flat {
     kind: Kind,
     reference: Reference,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    montage: Option<Montage>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    steps: Vec<Step>,
     detrend: Detrend,
     #[serde(skip_serializing_if = "Option::is_none")]
     highpass_hz: Option<f64>,
@@ -166,6 +191,8 @@ struct Flat {
     #[serde(skip_serializing_if = "Option::is_none")]
     crop_seconds: Option<[f64; 2]>,
     decimate: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reject: Option<RejectConfig>,
     standardize: Standardize,
     #[serde(skip_serializing_if = "Option::is_none")]
     segment_seconds: Option<f64>,
@@ -196,6 +223,8 @@ impl From<FeatureConfig> for Flat {
         let mut flat = Self {
             kind: Kind::Raw,
             reference: c.reference,
+            montage: c.montage,
+            steps: c.steps,
             detrend: c.detrend,
             highpass_hz: c.highpass_hz,
             lowpass_hz: c.lowpass_hz,
@@ -204,6 +233,7 @@ impl From<FeatureConfig> for Flat {
             zero_phase: c.zero_phase,
             crop_seconds: c.crop_seconds,
             decimate: c.decimate,
+            reject: c.reject,
             standardize: c.standardize,
             segment_seconds: None,
             window_seconds: None,
@@ -252,6 +282,18 @@ impl From<FeatureConfig> for Flat {
                 flat.window_seconds = Some(window_seconds);
                 flat.hop_seconds = Some(hop_seconds);
             }
+            Transform::WelchPower {
+                bands,
+                window_seconds,
+                hop_seconds,
+                segment_seconds,
+            } => {
+                flat.kind = Kind::WelchPower;
+                flat.bands = Some(bands);
+                flat.window_seconds = Some(window_seconds);
+                flat.hop_seconds = Some(hop_seconds);
+                flat.segment_seconds = Some(segment_seconds);
+            }
         }
         flat
     }
@@ -270,6 +312,10 @@ impl TryFrom<Flat> for FeatureConfig {
             ),
             Kind::Filterbank => ("filterbank", &["bands"]),
             Kind::BandPower => ("band-power", &["bands", "window_seconds", "hop_seconds"]),
+            Kind::WelchPower => (
+                "welch-power",
+                &["bands", "window_seconds", "hop_seconds", "segment_seconds"],
+            ),
         };
         for (key, given) in [
             ("segment_seconds", f.segment_seconds.is_some()),
@@ -320,13 +366,27 @@ impl TryFrom<Flat> for FeatureConfig {
                 window_seconds: needed(f.window_seconds, "window_seconds")?,
                 hop_seconds: needed(f.hop_seconds, "hop_seconds")?,
             },
+            Kind::WelchPower => Transform::WelchPower {
+                bands: needed_bands(f.bands)?,
+                window_seconds: needed(f.window_seconds, "window_seconds")?,
+                hop_seconds: needed(f.hop_seconds, "hop_seconds")?,
+                segment_seconds: match f.segment_seconds {
+                    None => needed(f.window_seconds, "window_seconds")?,
+                    given => needed(given, "segment_seconds")?,
+                },
+            },
         };
+        for step in &f.steps {
+            step.check()?;
+        }
         if f.decimate == 0 {
             return Err("decimate is 0; give 1 (every sample) or more".into());
         }
         Ok(Self {
             transform,
             reference: f.reference,
+            montage: f.montage,
+            steps: f.steps,
             detrend: f.detrend,
             highpass_hz: f.highpass_hz,
             lowpass_hz: f.lowpass_hz,
@@ -335,6 +395,7 @@ impl TryFrom<Flat> for FeatureConfig {
             zero_phase: f.zero_phase,
             crop_seconds: f.crop_seconds,
             decimate: f.decimate,
+            reject: f.reject,
             standardize: f.standardize,
         })
     }
@@ -356,6 +417,9 @@ mod tests {
             "kind = \"stft\"\nwindow_seconds = 2.56\nhop_seconds = 1\npadded = true\nlowpass_hz = 18",
             "kind = \"filterbank\"\nbands = [[12, 14], [16, 18]]\ncrop_seconds = [2, 5]",
             "kind = \"band-power\"\nbands = [[12, 14]]\nwindow_seconds = 1\nhop_seconds = 0.5",
+            "kind = \"welch-power\"\nbands = [[12, 14]]\nwindow_seconds = 2\nhop_seconds = 0.5",
+            "reference = [\"A1\", \"A2\"]\nmontage = \"tcp\"\nreject = { flat = 1e-7 }\n\
+             [[steps]]\nkind = \"notch\"\nhz = [50]\n[[steps]]\nkind = \"resample\"\nhz = 100",
         ] {
             let config = parse(text).unwrap();
             let again = parse(&toml::to_string(&config).unwrap()).unwrap();
@@ -377,6 +441,14 @@ mod tests {
             ("decimate = 0", "decimate is 0"),
             ("kind = \"filterbank\"\nbands = []", "need bands"),
             ("high_pass = 1", "unknown field `high_pass`"),
+            ("reference = \"Cz\"", "\"Cz\" is no reference"),
+            ("montage = \"bananas\"", "\"bananas\" is no montage"),
+            (
+                "steps = [{ kind = \"sharpen\" }]",
+                "unknown variant `sharpen`",
+            ),
+            ("steps = [{ kind = \"clip\", limit = 0 }]", "limit of step"),
+            ("reject = {}", "reject needs"),
         ] {
             let error = parse(text).unwrap_err();
             assert!(error.contains(expected), "{error}");

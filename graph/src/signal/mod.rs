@@ -6,14 +6,23 @@
 pub mod extract;
 pub mod features;
 pub mod filter;
+pub mod montage;
+pub mod power;
+pub mod resample;
+pub mod robust;
 pub mod spectrum;
+pub mod steps;
 
 use ndarray::parallel::prelude::*;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis};
 use serde::{Deserialize, Serialize};
 
 pub use features::{FeatureConfig, Standardize, Transform};
-pub use filter::{Band, Filter};
+pub use filter::{Band, BesselNorm, Filter, FilterStream, Initial, Section};
+pub use montage::{Montage, Reference};
+pub use resample::ResampleMethod;
+pub use robust::RejectConfig;
+pub use steps::Step;
 
 /// What to subtract from a signal before anything else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -28,32 +37,60 @@ pub enum Detrend {
     Linear,
 }
 
-/// What electrodes are measured against.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Reference {
-    /// As recorded.
-    #[default]
-    None,
-    /// The mean over the nodes at each time step.
-    Average,
+/// A number that signals consist of: `f32` or `f64`. What is computed, is computed in `f64`.
+pub trait Sample: Copy + Default + Send + Sync + sealed::Sealed + 'static {
+    /// Exactly this number.
+    fn to_f64(self) -> f64;
+    /// The nearest number of this type.
+    fn from_f64(value: f64) -> Self;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for f64 {}
+}
+
+impl Sample for f32 {
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        f64::from(self)
+    }
+    #[inline(always)]
+    fn from_f64(value: f64) -> Self {
+        value as f32
+    }
+}
+
+impl Sample for f64 {
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        self
+    }
+    #[inline(always)]
+    fn from_f64(value: f64) -> Self {
+        value
+    }
 }
 
 /// Applies `f` to every node's signal in `f64`.
-pub(crate) fn each_node(x: &mut ArrayViewMut2<'_, f32>, f: impl Fn(&mut Vec<f64>) + Sync) {
+pub(crate) fn each_node<T: Sample>(
+    x: &mut ArrayViewMut2<'_, T>,
+    f: impl Fn(&mut Vec<f64>) + Sync + Send,
+) {
     x.axis_iter_mut(Axis(0))
         .into_par_iter()
         .for_each(|mut row| {
-            let mut values: Vec<f64> = row.iter().map(|v| f64::from(*v)).collect();
+            let mut values: Vec<f64> = row.iter().map(|v| v.to_f64()).collect();
             f(&mut values);
             for (to, from) in row.iter_mut().zip(values) {
-                *to = from as f32;
+                *to = T::from_f64(from);
             }
         });
 }
 
 /// Subtracts mean or line from each node of (nodes, time).
-pub fn detrend(mut x: ArrayViewMut2<'_, f32>, kind: Detrend) {
+pub fn detrend<T: Sample>(mut x: ArrayViewMut2<'_, T>, kind: Detrend) {
     if kind == Detrend::None || x.is_empty() {
         return;
     }

@@ -1,12 +1,14 @@
 //! Spectra of windows: one frame of frequencies per segment of time.
 
-use std::f64::consts::TAU;
 use std::ops::Range;
 
 use ndarray::parallel::prelude::*;
 use ndarray::{Array3, ArrayView2, Axis};
 use realfft::RealFftPlanner;
+use realfft::num_complex::Complex64;
 
+use super::Sample;
+use super::power::Taper;
 use crate::{Error, Result};
 
 /// How a signal of some length is divided into frames.
@@ -49,8 +51,8 @@ pub fn log_spectrum(x: ArrayView2<'_, f32>, length: usize, bins: Range<usize>) -
         hop: length,
         padded: false,
     };
-    transform(x, frames, bins, &vec![1.0; length], |power| {
-        (power.sqrt() + 1e-30).ln()
+    transform(x, frames, bins, &vec![1.0; length], |value| {
+        (value.norm_sqr().sqrt() + 1e-30).ln() as f32
     })
 }
 
@@ -66,58 +68,82 @@ pub fn log_power(x: ArrayView2<'_, f32>, frames: Frames) -> Array3<f32> {
     })
 }
 
-/// Short-time Fourier transform: `log10(|X|² + 1e-10)`, clipped to ±20, where X is the FFT of
-/// the frame times a periodic Hamming window, over the sum of that window.
+/// Short-time Fourier transform: `log10(|X|² + 1e-10)`, clipped to ±20, where X is
+/// [`short_time_fourier`] with a Hamming window.
 ///
-/// (nodes, time) to (nodes, frames, bins); bin k is the frequency k·rate/length. Equal to
-/// `scipy.signal.stft(x, window="hamming", nperseg=length, noverlap=length - hop)` before the
-/// logarithm where `frames.padded`.
+/// (nodes, time) to (nodes, frames, bins); bin k is the frequency k·rate/length.
 pub fn stft(x: ArrayView2<'_, f32>, frames: Frames, bins: Range<usize>) -> Array3<f32> {
-    let mut taper: Vec<f64> = (0..frames.length)
-        .map(|i| 0.54 - 0.46 * (TAU * i as f64 / frames.length as f64).cos())
-        .collect();
+    transform(x, frames, bins, &normed(Taper::Hamming, frames), |value| {
+        (value.norm_sqr() + 1e-10).log10().clamp(-20.0, 20.0) as f32
+    })
+}
+
+/// Short-time Fourier transform: the FFT of each frame times a periodic taper, over the sum of
+/// that taper; an oscillation of amplitude 1 at a bin's frequency gives ½.
+///
+/// (nodes, time) to (nodes, frames, length / 2 + 1); bin k is the frequency k·rate/length. Equal to
+/// `scipy.signal.stft(x, window=taper, nperseg=length, noverlap=length - hop)` where
+/// `frames.padded`, with the last two axes the other way round; otherwise to the same with
+/// `boundary=None, padded=False`.
+pub fn short_time_fourier<T: Sample>(
+    x: ArrayView2<'_, T>,
+    frames: Frames,
+    taper: Taper,
+) -> Array3<Complex64> {
+    let bins = 0..frames.length / 2 + 1;
+    transform(x, frames, bins, &normed(taper, frames), |value| value)
+}
+
+fn normed(taper: Taper, frames: Frames) -> Vec<f64> {
+    let mut taper = taper.values(frames.length);
     let sum: f64 = taper.iter().sum();
     for t in &mut taper {
         *t /= sum;
     }
-    transform(x, frames, bins, &taper, |power| {
-        (power + 1e-10).log10().clamp(-20.0, 20.0)
-    })
+    taper
 }
 
-fn transform(
-    x: ArrayView2<'_, f32>,
+fn transform<T: Sample, O: Copy + Default + Send + Sync>(
+    x: ArrayView2<'_, T>,
     frames: Frames,
     bins: Range<usize>,
     taper: &[f64],
-    value: impl Fn(f64) -> f64 + Sync,
-) -> Array3<f32> {
+    value: impl Fn(Complex64) -> O + Sync,
+) -> Array3<O> {
     let time = x.ncols();
     let starts: Vec<isize> = frames.starts(time).collect();
-    let mut out = Array3::zeros((x.nrows(), starts.len(), bins.len()));
+    let mut out = Array3::default((x.nrows(), starts.len(), bins.len()));
+    let (Some(first), Some(last)) = (starts.first(), starts.last()) else {
+        return out;
+    };
     if out.is_empty() {
         return out;
     }
+    let before = first.unsigned_abs();
+    let reach = last.saturating_add_unsigned(before + frames.length);
+    let long = reach.unsigned_abs().max(before + time);
     let fft = RealFftPlanner::<f64>::new().plan_fft_forward(frames.length);
     out.axis_iter_mut(Axis(0))
         .into_par_iter()
         .zip(x.axis_iter(Axis(0)))
         .for_each(|(mut out, row)| {
+            let mut padded = vec![0.0; long];
+            for (to, from) in padded[before..].iter_mut().zip(row) {
+                *to = from.to_f64();
+            }
             let mut input = fft.make_input_vec();
             let mut spectrum = fft.make_output_vec();
             let mut scratch = fft.make_scratch_vec();
             for (mut frame, start) in out.outer_iter_mut().zip(&starts) {
-                for (i, (to, w)) in input.iter_mut().zip(taper).enumerate() {
-                    let at = usize::try_from(start + i as isize).ok();
-                    *to = at
-                        .and_then(|t| row.get(t))
-                        .map_or(0.0, |v| f64::from(*v) * w);
+                let samples = &padded[start.saturating_add_unsigned(before).unsigned_abs()..];
+                for ((to, v), w) in input.iter_mut().zip(samples).zip(taper) {
+                    *to = v * w;
                 }
                 // The only error is a buffer of the wrong length, and these come from the plan.
                 let done = fft.process_with_scratch(&mut input, &mut spectrum, &mut scratch);
                 debug_assert!(done.is_ok());
                 for (to, c) in frame.iter_mut().zip(&spectrum[bins.clone()]) {
-                    *to = value(c.norm_sqr()) as f32;
+                    *to = value(*c);
                 }
             }
         });

@@ -124,6 +124,8 @@ struct Cut {
     y: Vec<usize>,
     /// Whether all values are finite, which filters that overflow are not.
     finite: bool,
+    /// Windows that were too disturbed.
+    rejected: usize,
 }
 
 /// Applies `features` to every recording and cuts them into windows.
@@ -138,25 +140,42 @@ struct Cut {
 /// subject or session, a label is out of range, an option does not fit, or a value is NaN or
 /// infinite and `missing` is [`Missing::Error`].
 pub fn cut(
-    mut set: RecordingSet,
+    set: RecordingSet,
     window: &WindowConfig,
     features: &FeatureConfig,
     missing: Missing,
 ) -> Result<Dataset> {
     check(&set)?;
+    let mut set = features.rereference(set)?;
     let pieces: Vec<Cut> = set
         .recordings
         .par_iter_mut()
         .map(|r| cut_one(r, &set.sensors, window, features, missing))
         .collect::<Result<_>>()?;
     for (r, piece) in set.recordings.iter().zip(&pieces) {
-        if piece.y.is_empty() {
+        if piece.rejected > 0 {
+            log::info!(
+                "{}: {} windows left out as too disturbed, {} used",
+                r.name,
+                piece.rejected,
+                piece.y.len()
+            );
+        } else if piece.y.is_empty() {
             log::warn!("{} is shorter than the window and gives no sample", r.name);
         }
     }
+    let rejected: usize = pieces.iter().map(|p| p.rejected).sum();
     let all = pieces.iter().zip(&set.recordings);
     let mut filled = all.filter(|(p, _)| !p.y.is_empty());
     let Some((first, first_recording)) = filled.next() else {
+        if rejected > 0 {
+            return Err(Error::config(
+                "features.reject",
+                format!("leaves none of {rejected} windows"),
+                "widen the limits (they are in the unit of the filtered signal), or tolerate a \
+                 share of bad nodes",
+            ));
+        }
         return Err(Error::config(
             "window.length",
             "is longer than every recording",
@@ -353,18 +372,22 @@ fn cut_one(
         fill(&mut signal, &mask);
     }
     let time = signal.len_of(Axis(1));
-    let keep = features.crop(time, r.sampling_rate).map_err(in_recording)?;
+    let from = features
+        .time_steps(time, r.sampling_rate)
+        .map_err(in_recording)?;
     let signal = features
         .prepare(signal, r.sampling_rate)
         .map_err(in_recording)?;
-    let step = features.decimate.max(1);
-    let mask = gaps.then(|| mask.slice(s![.., keep.clone();step]).to_owned());
+    let mask = gaps.then(|| mask.select(Axis(1), &from));
     let steps: Vec<usize> = match &r.labels {
-        Labels::PerStep(steps) => steps[keep].iter().step_by(step).copied().collect(),
+        Labels::PerStep(steps) => from.iter().map(|t| steps[*t]).collect(),
         _ => Vec::new(),
     };
     let rate = features.rate(r.sampling_rate);
     let ranges = window.ranges(signal.len_of(Axis(1)), rate)?;
+    let all = ranges.len();
+    let (ranges, bad) = undisturbed(features, &signal, mask.as_ref(), ranges);
+    let rejected = all - ranges.len();
     let y = ranges
         .iter()
         .map(|range| match &r.labels {
@@ -373,16 +396,33 @@ fn cut_one(
             Labels::PerStep(_) => most_frequent(&steps[range.clone()]),
         })
         .collect();
-    if features.keeps_steps() {
-        return Ok(in_place(signal, mask, &ranges, y));
+    let spoiled = bad.iter().flatten().any(|bad| *bad);
+    if features.keeps_steps() && !spoiled {
+        return Ok(Cut {
+            rejected,
+            ..in_place(signal, mask, &ranges, y)
+        });
     }
     let mut values = Vec::new();
     let mut masks = Vec::new();
     let mut shape = (0, 0, 0);
-    for range in &ranges {
+    for (i, range) in ranges.iter().enumerate() {
         let part = signal.slice(s![.., range.clone(), ..]);
-        let seen = mask.as_ref().map(|m| m.slice(s![.., range.clone()]));
-        let (x, mask) = features.window(part, seen, rate).map_err(in_recording)?;
+        let mut seen = mask
+            .as_ref()
+            .map(|m| m.slice(s![.., range.clone()]).to_owned());
+        if spoiled {
+            let all = || Array2::from_elem((part.len_of(Axis(0)), range.len()), true);
+            let seen = seen.get_or_insert_with(all);
+            for (mut node, bad) in seen.outer_iter_mut().zip(&bad[i]) {
+                if *bad {
+                    node.fill(false);
+                }
+            }
+        }
+        let (x, mask) = features
+            .window(part, seen.as_ref().map(|m| m.view()), rate)
+            .map_err(in_recording)?;
         shape = x.dim();
         values.extend(x.iter().copied());
         masks.extend(mask);
@@ -399,7 +439,29 @@ fn cut_one(
             .then(|| Mask::stack(masks)),
         shape,
         y,
+        rejected,
     })
+}
+
+/// The windows that are not too disturbed, and which nodes are bad in each; none are said to be
+/// where nothing is asked for.
+fn undisturbed(
+    features: &FeatureConfig,
+    signal: &Array3<f32>,
+    mask: Option<&Array2<bool>>,
+    ranges: Vec<Range<usize>>,
+) -> (Vec<Range<usize>>, Vec<Vec<bool>>) {
+    let Some(reject) = &features.reject else {
+        return (ranges, Vec::new());
+    };
+    ranges
+        .into_iter()
+        .filter_map(|range| {
+            let seen = mask.map(|m| m.slice(s![.., range.clone()]));
+            let bad = reject.bad_nodes(signal.slice(s![.., range.clone(), ..]), seen)?;
+            Some((range, bad))
+        })
+        .unzip()
 }
 
 /// Windows that stay in their recording, as nothing is done to each for itself.
@@ -435,6 +497,7 @@ fn in_place(
         },
         shape: (v, ranges.first().map_or(0, Range::len), f),
         y,
+        rejected: 0,
     }
 }
 
@@ -582,6 +645,59 @@ mod tests {
         let data = cut(data, &window, &features, Missing::Error).unwrap();
         assert_eq!(data.x.dim(), (2, 2, 5, 1));
         assert_eq!(data.y, [0, 1]);
+    }
+
+    #[test]
+    fn labels_follow_resampling() {
+        let steps = (0..40).map(|t| usize::from(t >= 20)).collect();
+        let mut r = recording("r", ramp(40), Labels::PerStep(steps));
+        let mut mask = Array2::from_elem((2, 40), true);
+        mask[[0, 39]] = false;
+        r.mask = Some(mask);
+        let features: FeatureConfig =
+            toml::from_str("steps = [{ kind = \"resample\", hz = 5, method = \"linear\" }]")
+                .unwrap();
+        let window = of(1.0, None, Unit::Seconds);
+        let data = cut(set(vec![r]), &window, &features, Missing::Error).unwrap();
+        assert_eq!(data.x.dim(), (4, 2, 5, 1));
+        assert_eq!(data.y, [0, 0, 1, 1]);
+        assert_eq!(data.x[[1, 1, 2, 0]], 114.0);
+        // The step that is missing falls between two of the new ones.
+        assert!(data.mask.is_none());
+    }
+
+    #[test]
+    fn disturbed_windows_are_left_out() {
+        let mut signal = ramp(20);
+        signal[[0, 7, 0]] = 1e3;
+        let go = |reject: &str| {
+            let text = format!("reject = {{ peak_to_peak = 50, {reject} }}");
+            let features: FeatureConfig = toml::from_str(&text).unwrap();
+            let r = recording("r", signal.clone(), Labels::Whole(1));
+            let window = of(5.0, None, Unit::Samples);
+            cut(set(vec![r]), &window, &features, Missing::Error)
+        };
+        let data = go("").unwrap();
+        assert_eq!((data.x.dim().0, data.y.len()), (3, 3));
+        assert_eq!(data.x[[1, 0, 0, 0]], 10.0);
+        assert!(data.mask.is_none());
+        let masked = go("tolerate = 0.5").unwrap();
+        assert_eq!(masked.x.dim().0, 4);
+        let mask = masked.mask.unwrap();
+        assert!(!mask[[1, 0, 0]] && mask[[1, 1, 0]] && mask[[0, 0, 0]]);
+        assert_eq!(masked.x[[1, 0, 2, 0]], 0.0);
+        let error = go("flat = 5").unwrap_err().to_string();
+        assert!(error.contains("none of 4 windows"), "{error}");
+    }
+
+    #[test]
+    fn montages_change_the_nodes() {
+        let mut data = set(vec![recording("r", ramp(4), Labels::Whole(0))]);
+        data.sensors = vec!["EEG T3-REF".into(), "EEG C3-REF".into()];
+        let features: FeatureConfig = toml::from_str("montage = [\"C3-T7\"]").unwrap();
+        let data = cut(data, &WindowConfig::default(), &features, Missing::Error).unwrap();
+        assert_eq!(data.sensors, ["C3-T7"]);
+        assert_eq!(data.x.window(0), Array3::from_elem((1, 4, 1), 100.0));
     }
 
     #[test]
