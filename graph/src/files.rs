@@ -118,6 +118,15 @@ pub(crate) fn lock(path: &Path) -> Result<File> {
     Ok(file)
 }
 
+/// Size and SHA-256 of a file that was read into memory.
+pub fn source_of(path: impl AsRef<Path>, bytes: &[u8]) -> SourceFile {
+    SourceFile {
+        path: path.as_ref().to_path_buf(),
+        bytes: bytes.len() as u64,
+        sha256: hexadecimal(Sha256::new_with_prefix(bytes)),
+    }
+}
+
 /// The value of a hash in lower-case hexadecimal.
 pub(crate) fn hexadecimal(hash: Sha256) -> String {
     hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
@@ -137,6 +146,7 @@ mod tests {
         .unwrap();
         let source = source_file(&path).unwrap();
         assert_eq!(source.bytes, 3);
+        assert_eq!(source_of(&path, b"abc"), source);
         // FIPS 180-2, appendix B.1.
         assert_eq!(
             source.sha256,

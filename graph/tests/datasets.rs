@@ -4,10 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use ndarray::{Array1, Array3, Axis, s};
-use tgmamba_graph::Part;
 use tgmamba_graph::datasets::{DatasetConfig, load, load_recordings};
 use tgmamba_graph::formats::npy::write_npz;
 use tgmamba_graph::windows::{Unit, WindowConfig};
+use tgmamba_graph::{Labels, Part};
 
 /// The folder of the files that do not ship, where it is there.
 fn data_dir() -> Option<PathBuf> {
@@ -327,6 +327,63 @@ fn a_folder_of_tables_with_a_manifest() {
     assert!(load(&config).unwrap_err().to_string().contains("p, r"));
     write("m.csv", "file,label\na.csv,walk\nc.csv,run\n");
     assert!(load(&config).unwrap_err().to_string().contains("c.csv"));
+}
+
+#[test]
+fn eye_state_with_a_class_for_every_sample() {
+    let Some(dir) = data_dir() else { return };
+    let config = named("eeg-eye-state", Some(dir));
+    let set = load_recordings(&config).unwrap();
+    let r = &set.recordings[0];
+    assert_eq!(r.signal.dim(), (14, 14_980, 1));
+    assert_eq!(r.signal[[0, 0, 0]], 4329.23);
+    assert_eq!(
+        (set.sensors[0].as_str(), set.sensors[13].as_str()),
+        ("AF3", "AF4")
+    );
+    let Labels::PerStep(y) = &r.labels else {
+        panic!()
+    };
+    let closed = y.iter().filter(|c| **c == 1).count();
+    assert_eq!((y.len() - closed, closed), (8257, 6723));
+    assert_eq!(1 + y.windows(2).filter(|w| w[0] != w[1]).count(), 24);
+    let mask = r.mask.as_ref().unwrap();
+    let glitches: Vec<usize> = (0..14_980).filter(|t| !mask[[0, *t]]).collect();
+    assert_eq!(glitches, [898, 10_386, 11_509, 13_179]);
+    let data = load(&config).unwrap();
+    assert_eq!(data.dim(), (117, 14, 128, 1));
+    let x = data.gather(&(0..117).collect::<Vec<_>>());
+    // Filtered, and without the glitches, nothing is left of their 700,000.
+    assert!(x.iter().all(|v| v.abs() < 1000.0));
+    assert!(data.positions.is_some());
+}
+
+#[test]
+fn clocks_of_tables_are_checked_and_mended_when_allowed() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write(
+        "a.csv",
+        "when,p,state\n2020-01-01 00:00,1,x\n2020-01-01 00:30,4,y\n2020-01-01 00:20,3,x\n\
+         2020-01-01 00:00,9,y\n",
+    );
+    let toml = "files = \"a.csv\"\nmissing = \"mask\"\n[csv]\ntime = \"when\"\nlabel = \"state\"\n";
+    write("dataset.toml", toml);
+    let config = own(&folder);
+    let text = load(&config).unwrap_err().to_string();
+    assert!(
+        text.contains("a.csv") && text.contains("row 2 (2020-01-01 00:20:00)"),
+        "{text}"
+    );
+    assert!(text.contains("[clock]"), "{text}");
+    let clock = "[clock]\norder = \"sort\"\nduplicates = \"first\"\ngaps = \"fill\"\n";
+    write("dataset.toml", &format!("{toml}{clock}"));
+    let data = load(&config).unwrap();
+    assert_eq!(data.sampling_rate, Some(1.0 / 600.0));
+    let x = [0, 1, 2, 3].map(|t| data.x[[0, 0, t, 0]]);
+    assert_eq!(x, [1.0, 0.0, 3.0, 4.0]);
+    let mask = data.mask.unwrap().window(0).row(0).to_vec();
+    assert_eq!(mask, [true, false, true, true]);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::formats::csv::CsvConfig;
+use crate::series::TimePolicy;
 use crate::signal::FeatureConfig;
 use crate::windows::{Missing, WindowConfig};
 use crate::{Error, Result, files};
@@ -140,6 +141,8 @@ pub struct FolderConfig {
     pub missing: Missing,
     /// How text tables are written.
     pub csv: CsvConfig,
+    /// What to accept of the time stamps of text tables, where `csv.time` says which they are.
+    pub clock: TimePolicy,
     /// Features used unless others are asked for.
     pub features: Option<FeatureConfig>,
     /// Windows used unless others are asked for.

@@ -56,7 +56,7 @@ pub fn read_positions(path: impl AsRef<Path>, sensors: &[String]) -> Result<Arra
                 .ok_or_else(|| {
                     Error::file(
                         path,
-                        format!("line {}, column {axis}", cells.first_line + row),
+                        format!("line {}, column {axis}", cells.lines[row]),
                         format!("{:?} is no coordinate", values[row]),
                         "write a number in metres",
                     )

@@ -11,8 +11,9 @@ use super::manifest::Manifest;
 use super::read_positions;
 use super::variables::{Arrays, Item, Layout, items};
 use crate::electrodes::electrode_positions;
-use crate::formats::csv::read_series;
+use crate::formats::csv::read_table;
 use crate::formats::ts;
+use crate::series::{Arranged, TimeAxis, TimePolicy};
 use crate::windows::RecordingSet;
 use crate::{DatasetInfo, Error, Labels, Part, Recording, Result, files};
 
@@ -269,29 +270,51 @@ fn read_file(
                 .collect())
         }
         Some("csv" | "tsv" | "txt") => {
-            let series = read_series(path, &config.csv)?;
+            let table = read_table(path, &config.csv)?;
             if shared.sensors.is_empty() {
-                shared.sensors = series.sensors.clone();
+                shared.sensors = table.columns.clone();
             }
-            if config.csv.header && series.sensors != shared.sensors {
+            if config.csv.header && table.columns != shared.sensors {
                 return Err(Error::file(
                     path,
                     "header",
                     format!(
                         "columns {} are not the sensors {}",
-                        series.sensors.join(", "),
+                        table.columns.join(", "),
                         shared.sensors.join(", ")
                     ),
                     "give all files the same columns in the same order, or list others in csv.skip",
                 ));
             }
-            let labels = match series.labels {
-                Some(l) => Raw::PerStep(l.iter().map(|t| labels::plain(t)).collect()),
-                None => Raw::None,
+            let clock = match &table.stamps {
+                Some(stamps) => Some(arranged(path, stamps, config.clock)?),
+                None => None,
             };
+            let steps: Vec<Option<usize>> = match &clock {
+                Some(arranged) => arranged.rows.clone(),
+                None => (0..table.values.nrows()).map(Some).collect(),
+            };
+            let signal = Array2::from_shape_fn((table.columns.len(), steps.len()), |(v, t)| {
+                steps[t].map_or(f32::NAN, |row| table.values[[row, v]])
+            });
+            let labels = match (&config.csv.label, table.text.last()) {
+                (Some(_), Some(column)) => {
+                    // An inserted step has the class of the step before it.
+                    let mut last = 0;
+                    let code = |row: &Option<usize>| {
+                        last = row.unwrap_or(last);
+                        labels::plain(&column.words[column.codes[last] as usize])
+                    };
+                    Raw::PerStep(steps.iter().map(code).collect())
+                }
+                _ => Raw::None,
+            };
+            let mut recording = recording(stem, signal.insert_axis(Axis(2)));
+            let rate = clock.and_then(|c| c.axis.step().rate());
+            recording.sampling_rate = recording.sampling_rate.or(rate);
             Ok(vec![Item {
                 path: path.to_path_buf(),
-                recording: recording(stem, series.signal.insert_axis(Axis(2))),
+                recording,
                 labels,
             }])
         }
@@ -302,6 +325,36 @@ fn read_file(
             "use .npz, .npy, .mat, .ts, .csv or .tsv",
         )),
     }
+}
+
+/// The order of the steps of a file by their time stamps.
+fn arranged(path: &Path, stamps: &[i64], policy: TimePolicy) -> Result<Arranged> {
+    let in_file = |e: Error| match e {
+        Error::Config {
+            field,
+            problem,
+            remedy,
+        } => Error::file(
+            path,
+            field,
+            problem,
+            format!("{remedy} under [clock] of dataset.toml"),
+        ),
+        other => other,
+    };
+    let arranged = TimeAxis::arrange(stamps, None, policy).map_err(in_file)?;
+    let report = &arranged.report;
+    if !report.is_clean() {
+        log::warn!(
+            "{}: {} rows out of order, {} repeated, {} left out in {} gaps",
+            path.display(),
+            report.unordered,
+            report.duplicates,
+            report.missing(),
+            report.gaps.len()
+        );
+    }
+    Ok(arranged)
 }
 
 /// Gives all recordings the labels of a file of their own.

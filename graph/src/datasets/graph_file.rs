@@ -55,11 +55,7 @@ pub(super) fn adjacency_file(path: &Path, sensors: &[String]) -> Result<Array2<f
 }
 
 fn table(path: &Path, sensors: &[String]) -> Result<Array2<f32>> {
-    let bare = CsvConfig {
-        header: false,
-        ..Default::default()
-    };
-    let mut cells = read_cells(path, &bare)?;
+    let mut cells = read_cells(path, &CsvConfig::bare())?;
     let named = cells.columns.iter().any(|c| c[0].parse::<f32>().is_err());
     let mut order: Vec<usize> = (0..cells.columns.len()).collect();
     if named {
@@ -110,7 +106,7 @@ pub(super) fn edges(path: &Path, sensors: &[String], undirected: bool) -> Result
     for row in 0..cells.rows() {
         let node = |column: usize| {
             let name = &cells.columns[column][row];
-            let line = format!("line {}", cells.first_line + row);
+            let line = format!("line {}", cells.lines[row]);
             sensors
                 .iter()
                 .position(|s| s == name)
@@ -136,8 +132,7 @@ fn weight(path: &Path, cells: &Cells, row: usize, column: usize) -> Result<f32> 
             path,
             format!(
                 "line {}, column {:?}",
-                cells.first_line + row,
-                cells.names[column]
+                cells.lines[row], cells.names[column]
             ),
             format!("{text:?} is no weight"),
             "write a number",

@@ -64,7 +64,7 @@ impl Manifest {
             if rows.iter().any(|r| r.path == row.path) {
                 return Err(Error::file(
                     path,
-                    format!("line {}", cells.first_line + i),
+                    format!("line {}", cells.lines[i]),
                     format!("{file} is there twice"),
                     "keep one line for each file",
                 ));

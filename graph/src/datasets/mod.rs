@@ -2,6 +2,7 @@
 
 mod basic_motions;
 mod description;
+mod eeg_eye_state;
 mod eegmat;
 mod electrodes;
 mod finger_movements;
@@ -9,6 +10,7 @@ mod folder;
 mod graph_file;
 mod labels;
 mod manifest;
+mod series;
 mod ssvep_exo;
 mod variables;
 
@@ -24,8 +26,15 @@ use crate::{Dataset, Error, Result};
 
 pub use description::{Files, FolderConfig, GraphFiles, SplitFiles, Variables};
 pub use electrodes::read_positions;
+pub use series::{SeriesConfig, SeriesSet, load_series, series_names};
 
-const NAMES: &[&str] = &["basic-motions", "eegmat", "finger-movements", "ssvep-exo"];
+const NAMES: &[&str] = &[
+    "basic-motions",
+    "eeg-eye-state",
+    "eegmat",
+    "finger-movements",
+    "ssvep-exo",
+];
 
 /// Which data to load, and as what.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -151,6 +160,7 @@ pub fn load_recordings(config: &DatasetConfig) -> Result<RecordingSet> {
 pub fn default_features(name: &str) -> Result<FeatureConfig> {
     match choose(name, None)? {
         Choice::Named("basic-motions") => Ok(basic_motions::features()),
+        Choice::Named("eeg-eye-state") => Ok(eeg_eye_state::features()),
         Choice::Named("eegmat") => Ok(eegmat::features()),
         Choice::Named("finger-movements") => Ok(finger_movements::features()),
         Choice::Named(_) => Ok(ssvep_exo::features()),
@@ -170,6 +180,11 @@ fn read(config: &DatasetConfig) -> Result<Loaded> {
         Choice::Named("basic-motions") => {
             named(basic_motions::read(data_dir)?, basic_motions::features())
         }
+        Choice::Named("eeg-eye-state") => Loaded {
+            window: eeg_eye_state::window(),
+            missing: Missing::Mask,
+            ..named(eeg_eye_state::read(data_dir)?, eeg_eye_state::features())
+        },
         Choice::Named("eegmat") => Loaded {
             window: eegmat::window(),
             ..named(

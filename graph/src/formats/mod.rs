@@ -2,12 +2,17 @@
 //! an [`Array`] or a struct of the format; what the arrays mean is decided in
 //! [`crate::datasets`].
 
+pub mod archive;
+pub mod arff;
 pub mod biosignal;
 pub mod csv;
+pub mod distances;
 pub mod edf;
 pub mod gdf;
+pub mod graphml;
 pub mod mat;
 pub mod npy;
+pub mod pygt;
 pub mod ts;
 
 use std::path::Path;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use ndarray::Array3;
 
-use crate::files::read_text;
+use crate::files;
 use crate::{Error, Result};
 
 /// The content of a `.ts` file of labelled series of equal length.
@@ -26,15 +26,28 @@ pub struct TsFile {
 /// Reads a `.ts` file.
 ///
 /// # Errors
-/// [`Error::Io`] when it cannot be read, [`Error::File`] naming the line when the header promises
-/// no classes, has time stamps, or a line has another number of dimensions or values, a value
-/// that is no number, or an unknown class.
+/// [`Error::Io`] when it cannot be read, and as [`parse`].
 pub fn read(path: impl AsRef<Path>) -> Result<TsFile> {
     let path = path.as_ref();
-    parse(path, &read_text(path)?)
+    parse(&files::read(path)?, path)
 }
 
-fn parse(path: &Path, text: &str) -> Result<TsFile> {
+/// Reads the bytes of a `.ts` file.
+///
+/// # Errors
+/// [`Error::File`] naming the line when it is not UTF-8, the header promises no classes, has time
+/// stamps, or a line has another number of dimensions or values, a value that is no number, or an
+/// unknown class.
+pub fn parse(bytes: &[u8], path: &Path) -> Result<TsFile> {
+    let text = std::str::from_utf8(bytes).map_err(|e| {
+        Error::file(
+            path,
+            format!("byte {}", e.valid_up_to()),
+            "is not UTF-8 text",
+            "check that this is a .ts file",
+        )
+    })?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut problem = String::new();
     let mut classes: Vec<String> = Vec::new();
     let mut dimensions: Option<usize> = None;
@@ -176,7 +189,7 @@ mod tests {
     const HEAD: &str = "# a\n@problemName P\n@timeStamps false\n@classLabel true a b\n@data\n";
 
     fn read(data: &str) -> Result<TsFile> {
-        parse(Path::new("p.ts"), &format!("{HEAD}{data}"))
+        parse(format!("{HEAD}{data}").as_bytes(), Path::new("p.ts"))
     }
 
     #[test]
@@ -206,10 +219,46 @@ mod tests {
                 "{error}"
             );
         }
-        let p = Path::new("p.ts");
-        assert!(parse(p, "1,2:a\n").is_err());
-        assert!(parse(p, "@data\n1:a\n").is_err());
-        assert!(parse(p, "@timeStamps true\n").is_err());
-        assert!(parse(p, "@dimensions 0\n").is_err());
+        for (text, expected) in [
+            ("1,2:a\n", "before @data"),
+            ("@data\n1:a\n", "@classLabel"),
+            ("@timeStamps true\n", "time stamps are not read"),
+            ("@targetlabel true\n", "numeric target"),
+            ("@dimensions 0\n", "@dimensions should be a positive number"),
+            (
+                "@seriesLength -5\n",
+                "@serieslength should be a positive number",
+            ),
+        ] {
+            let error = parse(text.as_bytes(), Path::new("p.ts")).unwrap_err();
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+        assert!(parse(b"@problemName \xff\n", Path::new("p.ts")).is_err());
+    }
+
+    #[test]
+    fn unequal_lengths_are_refused_with_a_remedy() {
+        let error = read("1,2,3:4,5,6:b\n7,8:9,0:a\n").unwrap_err().to_string();
+        assert!(
+            error.contains("line 7") && error.contains("cut or pad them"),
+            "{error}"
+        );
+        let head = HEAD.replace("@data", "@seriesLength 3\n@equalLength false\n@data");
+        let text = format!("{head}1,2:3,4:a\n");
+        let error = parse(text.as_bytes(), Path::new("p.ts")).unwrap_err();
+        assert!(error.to_string().contains("has 2 values, not 3"), "{error}");
+    }
+
+    #[test]
+    fn damaged_files_are_errors_or_series_but_no_panic() {
+        let text = format!("{HEAD}1,2,?:4,5e-1,6:b\n7,8,9:-1,NaN,0:a\n");
+        for n in 0..text.len() {
+            let _ = parse(&text.as_bytes()[..n], Path::new("p.ts"));
+            for flip in [1u8, 4, 0x10, 0x80] {
+                let mut bytes = text.as_bytes().to_vec();
+                bytes[n] ^= flip;
+                let _ = parse(&bytes, Path::new("p.ts"));
+            }
+        }
     }
 }

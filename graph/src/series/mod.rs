@@ -20,7 +20,7 @@ use crate::{DatasetInfo, Error, Labels, Recording, Result, SourceFile};
 
 pub use positions::Positions;
 pub use protocol::{ForecastProtocol, ForecastSplit, Scaling, WindowStarts};
-pub use stamp::{parse_stamp, stamp_of, write_stamp};
+pub use stamp::{StampReader, parse_stamp, stamp_of, write_stamp};
 pub use step::Step;
 pub use time::{Arranged, Duplicates, Gap, Gaps, Order, TimeAxis, TimePolicy, TimeReport};
 

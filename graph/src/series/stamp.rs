@@ -31,7 +31,8 @@ pub fn stamp_of(year: i16, month: i8, day: i8, hour: i8, minute: i8, second: i8)
 
 /// Reads a time stamp, `None` when it is none: ISO 8601 with `T` or a space, with or without
 /// seconds, or a date alone; the same with slashes; a year alone; `month/day/year` with a
-/// four-digit year. An offset (`Z`, `+08:00`) is applied; fractions of a second are cut off.
+/// four-digit year; Unix seconds of 9 to 11 digits. An offset (`Z`, `+08:00`) is applied; fractions
+/// of a second are cut off.
 ///
 /// ```
 /// use tgmamba_graph::series::parse_stamp;
@@ -56,8 +57,12 @@ pub fn parse_stamp(text: &str) -> Option<i64> {
     if let Ok(time) = text.parse::<DateTime>() {
         return seconds(time);
     }
-    if text.len() == 4 && text.bytes().all(|b| b.is_ascii_digit()) {
-        return stamp_of(text.parse().ok()?, 1, 1, 0, 0, 0);
+    if text.bytes().all(|b| b.is_ascii_digit()) {
+        return match text.len() {
+            4 => stamp_of(text.parse().ok()?, 1, 1, 0, 0, 0),
+            9..=11 => text.parse().ok(),
+            _ => None,
+        };
     }
     let mut halves = text.splitn(2, [' ', 'T']);
     let parts: Vec<&str> = halves.next()?.split(['/', '-']).collect();
@@ -78,6 +83,47 @@ pub fn parse_stamp(text: &str) -> Option<i64> {
         minute,
         second.parse().ok()?,
     )
+}
+
+/// Reads many stamps of the form `YYYY-MM-DD HH:MM:SS`: remembers the last date, since rows of a
+/// day follow each other. Other forms are left to [`parse_stamp`].
+#[derive(Debug, Clone, Default)]
+pub struct StampReader {
+    date: [u8; 10],
+    midnight: i64,
+}
+
+impl StampReader {
+    /// The stamp written in `text`, `None` when it is none.
+    pub fn read(&mut self, text: &[u8]) -> Option<i64> {
+        if let Some(seconds) = clock(text) {
+            if text[..10] != self.date {
+                let midnight = parse_stamp(std::str::from_utf8(&text[..10]).ok()?)?;
+                self.midnight = midnight;
+                self.date.copy_from_slice(&text[..10]);
+            }
+            return Some(self.midnight + seconds);
+        }
+        parse_stamp(std::str::from_utf8(text).ok()?)
+    }
+}
+
+/// Seconds since midnight of `....-..-.. HH:MM:SS`.
+fn clock(text: &[u8]) -> Option<i64> {
+    let two = |at: usize| {
+        let pair = [text[at], text[at + 1]];
+        pair.iter()
+            .all(u8::is_ascii_digit)
+            .then(|| i64::from(10 * (pair[0] - b'0') + pair[1] - b'0'))
+    };
+    let separated = text.len() == 19
+        && (text[4], text[7], text[13], text[16]) == (b'-', b'-', b':', b':')
+        && matches!(text[10], b' ' | b'T');
+    if !separated {
+        return None;
+    }
+    let (h, m, s) = (two(11)?, two(14)?, two(17)?);
+    (h < 24 && m < 60 && s < 60).then_some(3600 * h + 60 * m + s)
 }
 
 /// A stamp as `YYYY-MM-DD HH:MM:SS`.
@@ -113,5 +159,26 @@ mod tests {
         assert_eq!(write_stamp(at), "2016-12-31 23:59:59");
         assert_eq!(parse_stamp(&write_stamp(at)), Some(at));
         assert_eq!(parse_stamp("2016-12-31 23:59:59.75"), Some(at));
+        assert_eq!(parse_stamp(&at.to_string()), Some(at));
+    }
+
+    #[test]
+    fn the_reader_agrees_with_the_parser() {
+        let mut reader = StampReader::default();
+        for text in [
+            "2013-03-01 00:00:00",
+            "2013-03-01T23:59:59",
+            "2013-03-02 01:00:00",
+            "2013-02-29 01:00:00",
+            "2013-03-01 24:00:00",
+            "2013-03-01 1:00",
+            "1/3/2013",
+            "0000-00-00 00:00:00",
+            "2013-03-01 0a:00:00",
+            "",
+        ] {
+            assert_eq!(reader.read(text.as_bytes()), parse_stamp(text), "{text}");
+        }
+        assert_eq!(reader.read(b"2013-03-01 00:00:\xff\xff"), None);
     }
 }

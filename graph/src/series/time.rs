@@ -157,7 +157,9 @@ impl TimeAxis {
     /// others; or when filling would insert more than nine steps for every one there is.
     pub fn arrange(stamps: &[i64], step: Option<Step>, policy: TimePolicy) -> Result<Arranged> {
         let fault = |problem: String, remedy: &str| Err(Error::config("time", problem, remedy));
-        if let Some(bad) = stamps.iter().find(|s| civil(**s).is_none()) {
+        // The calendar is an interval: its ends speak for all.
+        let ends = [stamps.iter().min(), stamps.iter().max()];
+        if let Some(bad) = ends.into_iter().flatten().find(|s| civil(**s).is_none()) {
             return fault(
                 format!("{bad} seconds is no time of the calendar"),
                 "give seconds since 1970, or dates",

@@ -8,6 +8,7 @@ mod builders;
 mod config;
 mod correlation;
 mod csr;
+mod csr_builders;
 mod csr_propagation;
 mod layout;
 pub mod propagation;

@@ -1,0 +1,202 @@
+//! Continuous series by name, with the protocol by which the field forecasts on them.
+//!
+//! | name | sensors × steps | step | graph | protocol |
+//! |---|---|---|---|---|
+//! | `los-loop` | 207 × 2,016 | 5 min | given, weighted | T-GCN 80/20, validation cut from training |
+//! | `metr-la`, `pems-bay` | 207 × 34,272, 325 × 52,116 | 5 min | distances, Gaussian kernel | DCRNN 7:1:2 |
+//! | `pems03`, `pems04`, `pems07`, `pems08` | 358, 307, 883, 170 | 5 min | distances, connected pairs | STSGCN 6:2:2 |
+//! | `pemsd7m` | 228 × 12,672 | 5 min | distances, Gaussian kernel | STGCN, 34, 5 and 5 days |
+//! | `largest-ca`, `-gla`, `-gba`, `-sd` | 8,600, 3,834, 2,352, 716 × 35,040 a year | 15 min | road distances | LargeST 6:2:2 |
+//! | `beijing-air` | 12 × 35,064 | 1 h | distances, Gaussian kernel | 7:1:2 |
+//! | `chickenpox` | 20 × 521 | 1 week | neighbours | PyTorch Geometric Temporal 9:1 |
+//! | `england-covid` | 129 × 61 | 1 day | mobility, one a day | the same |
+//! | `montevideo-bus` | 675 × 744 | 1 h | bus lines | the same |
+
+mod beijing_air;
+mod los_loop;
+mod pems;
+mod pemsd7m;
+mod pyg_temporal;
+
+use std::path::{Path, PathBuf};
+
+use ndarray::Array2;
+use serde::{Deserialize, Serialize};
+
+use crate::formats::csv::Cells;
+use crate::series::{ForecastProtocol, ForecastSplit, Scaling, Series, TimePolicy, TimeReport};
+use crate::{Error, Result, SourceFile, files};
+
+const NAMES: &[&str] = &[
+    "beijing-air",
+    "chickenpox",
+    "england-covid",
+    "los-loop",
+    "montevideo-bus",
+    "pems03",
+    "pems04",
+    "pems07",
+    "pems08",
+    "pemsd7m",
+];
+
+/// Share of the training part that validates where the published protocol has no validation part:
+/// a ninth of nine tenths, an eighth of eight.
+const NINTH: f64 = 1.0 / 9.0;
+
+/// Which series to load.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SeriesConfig {
+    /// A name out of [`series_names`].
+    pub name: String,
+    /// Where the files are; `None`: `data` in the current folder, then `data` of the source tree.
+    pub data_dir: Option<PathBuf>,
+    /// What to accept of the time stamps; `None`: what the published protocol accepts, mostly
+    /// nothing.
+    pub clock: Option<TimePolicy>,
+}
+
+/// A series and how the field forecasts on it.
+#[derive(Debug, Clone)]
+pub struct SeriesSet {
+    pub series: Series,
+    pub protocol: ForecastProtocol,
+    /// What was found in the time stamps, before anything was mended.
+    pub clock: TimeReport,
+}
+
+/// Names of the series.
+pub fn series_names() -> &'static [&'static str] {
+    NAMES
+}
+
+/// Reads a series by name.
+///
+/// # Errors
+/// [`Error::Unknown`] for a name that is not there; [`Error::Io`] and [`Error::File`] for files
+/// that are missing or wrong; [`Error::Config`] for a clock that is not in order and `clock` does
+/// not accept that.
+///
+/// ```no_run
+/// use tgmamba_graph::datasets::{SeriesConfig, load_series};
+/// let set = load_series(&SeriesConfig {
+///     name: "los-loop".into(),
+///     ..Default::default()
+/// })?;
+/// let p = &set.protocol;
+/// let windows = p.split.starts(set.series.len(), p.history, p.horizon)?;
+/// println!("{:?}: {} training windows", set.series.dim(), windows.train.len());
+/// # Ok::<(), tgmamba_graph::Error>(())
+/// ```
+pub fn load_series(config: &SeriesConfig) -> Result<SeriesSet> {
+    let hyphens = config.name.replace('_', "-").to_lowercase();
+    let dir = config.data_dir.as_deref();
+    let clock = config.clock;
+    match hyphens.as_str() {
+        "beijing-air" => beijing_air::read(dir, clock),
+        "chickenpox" => pyg_temporal::chickenpox(dir),
+        "england-covid" => pyg_temporal::england_covid(dir),
+        "los-loop" => los_loop::read(dir),
+        "montevideo-bus" => pyg_temporal::montevideo_bus(dir),
+        "pems03" | "pems04" | "pems07" | "pems08" => pems::read(dir, &hyphens),
+        "pemsd7m" => pemsd7m::read(dir),
+        _ => Err(Error::unknown("series", &config.name, NAMES)),
+    }
+}
+
+/// A file that was read, and its bytes.
+fn take(path: &Path, sources: &mut Vec<SourceFile>) -> Result<Vec<u8>> {
+    let bytes = files::read(path)?;
+    sources.push(files::source_of(path, &bytes));
+    Ok(bytes)
+}
+
+/// Latitude and longitude of `sensors`, (nodes, 2), out of a table with the columns `id`, `lat` and
+/// `lon`.
+fn places(
+    cells: &Cells,
+    path: &Path,
+    sensors: &[String],
+    [id, lat, lon]: [&str; 3],
+) -> Result<Array2<f64>> {
+    let column = |name: &str| {
+        cells.column(name).ok_or_else(|| {
+            Error::file(
+                path,
+                "header",
+                format!("no column {name:?} among {}", cells.names.join(", ")),
+                "fetch the original file again",
+            )
+        })
+    };
+    let (ids, columns) = (column(id)?, [column(lat)?, column(lon)?]);
+    let row_of: std::collections::HashMap<&str, usize> = ids
+        .iter()
+        .enumerate()
+        .map(|(row, id)| (id.as_str(), row))
+        .collect();
+    let mut out = Array2::zeros((sensors.len(), 2));
+    for (v, sensor) in sensors.iter().enumerate() {
+        let row = *row_of.get(sensor.as_str()).ok_or_else(|| {
+            Error::file(
+                path,
+                sensor,
+                "the sensor has no position",
+                "fetch the original file again",
+            )
+        })?;
+        for (k, column) in columns.iter().enumerate() {
+            out[[v, k]] = column[row].parse().map_err(|_| {
+                Error::file(
+                    path,
+                    format!("line {}", cells.lines[row]),
+                    format!("{:?} is no coordinate", column[row]),
+                    "write a number in degrees",
+                )
+            })?;
+        }
+    }
+    Ok(out)
+}
+
+/// The protocol of PyTorch Geometric Temporal: the last tenth of the windows tests.
+fn last_tenth(history: usize, target: &str, scaling: Scaling, source: &str) -> ForecastProtocol {
+    ForecastProtocol {
+        history,
+        horizon: 1,
+        report: vec![1],
+        targets: vec![target.into()],
+        split: ForecastSplit::WindowsFloor {
+            train: 0.9,
+            test: 0.1,
+        }
+        .with_validation(NINTH),
+        scaling,
+        source: source.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_names_and_missing_files_are_named() {
+        let with = |name: &str, dir: &Path| {
+            load_series(&SeriesConfig {
+                name: name.into(),
+                data_dir: Some(dir.into()),
+                clock: None,
+            })
+            .unwrap_err()
+            .to_string()
+        };
+        let folder = tempfile::tempdir().unwrap();
+        assert!(with("los-lop", folder.path()).contains("did you mean \"los-loop\""));
+        for name in NAMES {
+            let text = with(name, folder.path());
+            assert!(text.contains("--data-dir"), "{name}: {text}");
+        }
+    }
+}
