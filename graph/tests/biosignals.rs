@@ -52,12 +52,13 @@ fn all<S: Source>(file: &SignalFile<S>) -> Result<Vec<Vec<f32>>> {
     Ok(out)
 }
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "plain.edf",
     "plus_c.edf",
     "plus_d.edf",
     "open_end.edf",
     "plus_c.bdf",
+    "status.bdf",
     "v1.gdf",
     "v2.gdf",
     "v2_new.gdf",
@@ -92,6 +93,23 @@ fn samples_and_annotations_as_in_other_programs() {
             assert_eq!(a.text, text[i], "{name} {i}");
         }
     }
+}
+
+#[test]
+fn triggers_as_in_mne() {
+    let path = fixture("biosignals.npz");
+    let mut npz = Npz::open(&path).unwrap();
+    let file = edf::open(fixture("status.bdf")).unwrap();
+    let status = file.find(&["Status"]).unwrap()[0];
+    let triggers = file.triggers(status).unwrap();
+    let onset = values(&mut npz, &path, "status.bdf/event");
+    let code = values(&mut npz, &path, "status.bdf/code");
+    assert_eq!(triggers.len(), onset.len());
+    assert!(onset.len() >= 4);
+    for (t, (onset, code)) in triggers.iter().zip(onset.iter().zip(&code)) {
+        assert_eq!((t.onset, t.text.parse::<f64>().unwrap()), (*onset, *code));
+    }
+    assert_eq!(triggers[0].duration, Some(4.0 / 64.0));
 }
 
 #[test]

@@ -305,6 +305,39 @@ impl<S: Source> SignalFile<S> {
         }
     }
 
+    /// Triggers of a channel of event codes, such as `Status` of BDF files: an annotation wherever
+    /// the lower 16 bits of the stored value change to another value than 0, with that value in
+    /// decimal, until it changes again. A value that is there from the start counts.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn triggers(&self, channel: usize) -> Result<Vec<Annotation>> {
+        let mut out: Vec<Annotation> = Vec::new();
+        for part in &self.segments {
+            let rows = self.read(&[channel], part)?;
+            let (Some(row), Some(c)) = (rows.first(), self.channels.get(channel)) else {
+                continue;
+            };
+            let Layout { gain, offset, .. } = c.layout;
+            // f32 holds 24 bits, so that scaling back gives the stored number again.
+            let code = |v: &f32| ((f64::from(*v) - offset) / gain).round() as i64 & 0xffff;
+            let mut start = 0;
+            for run in row.chunk_by(|a, b| code(a) == code(b)) {
+                let value = run.first().map_or(0, code);
+                if value != 0 {
+                    out.push(Annotation {
+                        onset: part.start + start as f64 / c.rate,
+                        duration: Some(run.len() as f64 / c.rate),
+                        text: value.to_string(),
+                        channel: None,
+                    });
+                }
+                start += run.len();
+            }
+        }
+        Ok(out)
+    }
+
     fn places(&self, channels: &[usize], part: &Segment) -> Result<(Vec<Layout>, Vec<Range<u64>>)> {
         let mut layouts = Vec::with_capacity(channels.len());
         let mut wanted = Vec::with_capacity(channels.len());
