@@ -21,6 +21,7 @@ pub mod recording;
 pub mod scale;
 pub mod series;
 pub mod signal;
+pub mod speed;
 pub mod split;
 pub mod table;
 pub mod topology;

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::biosignals::Trials;
+use crate::formats::biosignal::RecordingOptions;
 use crate::formats::csv::CsvConfig;
 use crate::series::TimePolicy;
 use crate::signal::FeatureConfig;
@@ -109,8 +111,8 @@ pub struct FolderConfig {
     pub licence: String,
     /// What to cite.
     pub citation: String,
-    /// Files of recordings: `.npz`, `.npy`, `.mat`, `.ts`, `.csv`, `.tsv`. In a text table a
-    /// column is a sensor, and a file one recording.
+    /// Files of recordings: `.npz`, `.npy`, `.mat`, `.ts`, `.csv`, `.tsv`, `.edf`, `.bdf`, `.gdf`.
+    /// In a text table a column is a sensor, and a file one recording.
     pub files: Files,
     /// Files that belong to a part of a given split.
     pub split: SplitFiles,
@@ -143,6 +145,10 @@ pub struct FolderConfig {
     pub csv: CsvConfig,
     /// What to accept of the time stamps of text tables, where `csv.time` says which they are.
     pub clock: TimePolicy,
+    /// What to take of EDF, BDF and GDF files, and what to accept.
+    pub recording: RecordingOptions,
+    /// Cut such files into trials instead of taking all of the signal.
+    pub trials: Option<Trials>,
     /// Features used unless others are asked for.
     pub features: Option<FeatureConfig>,
     /// Windows used unless others are asked for.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{Array2, Axis, Ix2, s};
 
+use super::biosignals;
 use super::description::FolderConfig;
 use super::graph_file::{adjacency_file, edges, square};
 use super::labels::{self, Raw};
@@ -269,6 +270,25 @@ fn read_file(
                 })
                 .collect())
         }
+        Some("edf" | "bdf" | "gdf") => {
+            let (sensors, found) = biosignals::items(path, config)?;
+            if shared.sensors.is_empty() {
+                shared.sensors = sensors.clone();
+            }
+            if config.sensors.is_empty() && sensors != shared.sensors {
+                return Err(Error::file(
+                    path,
+                    "channels",
+                    format!(
+                        "{} are not {}",
+                        sensors.join(", "),
+                        shared.sensors.join(", ")
+                    ),
+                    "list those that all files have in recording.channels",
+                ));
+            }
+            Ok(found)
+        }
         Some("csv" | "tsv" | "txt") => {
             let table = read_table(path, &config.csv)?;
             if shared.sensors.is_empty() {
@@ -322,7 +342,7 @@ fn read_file(
             path,
             "extension",
             "is none of a format that is read",
-            "use .npz, .npy, .mat, .ts, .csv or .tsv",
+            "use .npz, .npy, .mat, .ts, .csv, .tsv, .edf, .bdf or .gdf",
         )),
     }
 }

@@ -1,6 +1,7 @@
 //! Data sets by name, and folders described by a `dataset.toml`: from files to [`Dataset`].
 
 mod basic_motions;
+mod biosignals;
 mod description;
 mod eeg_eye_state;
 mod eegmat;
@@ -24,6 +25,7 @@ use crate::signal::FeatureConfig;
 use crate::windows::{Missing, RecordingSet, WindowConfig, cut};
 use crate::{Dataset, Error, Result};
 
+pub use biosignals::Trials;
 pub use description::{Files, FolderConfig, GraphFiles, SplitFiles, Variables};
 pub use electrodes::read_positions;
 pub use series::{SeriesConfig, SeriesSet, load_series, series_names};
