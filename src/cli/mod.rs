@@ -1,5 +1,6 @@
 //! The command lines of the programs: arguments in, library calls, messages out.
 
+pub mod data;
 mod device;
 pub mod eval;
 mod flags;

@@ -297,12 +297,16 @@ fn train_parts(
                 best_epoch,
                 best_value,
                 epochs,
+                loader_share,
             } => {
                 let metric = run.config.training.metric;
                 let value = best_value.map(|v| format!(", val {metric} {v:.4}"));
+                let share = loader_share
+                    .map(|s| format!(", {:.1} % of the time waiting for data", s * 100.0));
                 let line = format!(
-                    "{label}best epoch {best_epoch} of {epochs}{}",
-                    value.unwrap_or_default()
+                    "{label}best epoch {best_epoch} of {epochs}{}{}",
+                    value.unwrap_or_default(),
+                    share.unwrap_or_default()
                 );
                 log::info!("{line}");
                 say!("{line}");
