@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tgmamba_graph::cache::CacheOptions;
 use tgmamba_graph::split::{self, Fold};
 use tgmamba_graph::table::{self, Column};
 use tgmamba_graph::{Dataset, datasets};
@@ -62,13 +63,13 @@ pub struct RunSummary {
 }
 
 /// Tests every part of a run with its best weights and writes `test.json` and
-/// `predictions.parquet`.
+/// `predictions.parquet`; `cache` says whether windows are kept.
 ///
 /// # Errors
 /// Data that changed since training, parts that have not been trained, no test part.
-pub fn evaluate(folder: &RunFolder, device: &Device) -> Result<Evaluation> {
+pub fn evaluate(folder: &RunFolder, device: &Device, cache: &CacheOptions) -> Result<Evaluation> {
     let config = folder.config()?;
-    let dataset = datasets::load(&config.dataset)?;
+    let dataset = datasets::load_with(&config.dataset, cache)?;
     check_sources(folder, &config, &dataset)?;
     let folds = split::plan(&dataset, &config.split)?;
     let plan = config.parts(&folds);

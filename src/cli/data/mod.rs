@@ -1,7 +1,9 @@
 //! `data`: what is in a file or data set, where it comes from, and how fast it is read.
 
+mod cache;
 mod fetch;
 mod inspect;
+mod list;
 mod plot;
 mod text;
 
@@ -30,6 +32,9 @@ struct DataArgs {
 enum Command {
     Inspect(inspect::InspectArgs),
     Fetch(fetch::FetchArgs),
+    List(list::ListArgs),
+    #[command(subcommand)]
+    Cache(cache::CacheCommand),
     Plot(plot::PlotArgs),
 }
 
@@ -52,6 +57,8 @@ fn run(command: &Command) -> Result<()> {
     match command {
         Command::Inspect(args) => inspect::run(args),
         Command::Fetch(args) => fetch::run(args),
+        Command::List(args) => list::run(args),
+        Command::Cache(command) => cache::run(command),
         Command::Plot(args) => plot::run(args),
     }
 }
