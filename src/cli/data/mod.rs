@@ -1,5 +1,6 @@
 //! `data`: what is in a file or data set, where it comes from, and how fast it is read.
 
+mod bench;
 mod cache;
 mod fetch;
 mod inspect;
@@ -35,6 +36,7 @@ enum Command {
     List(list::ListArgs),
     #[command(subcommand)]
     Cache(cache::CacheCommand),
+    Bench(bench::BenchArgs),
     Plot(plot::PlotArgs),
 }
 
@@ -59,6 +61,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Fetch(args) => fetch::run(args),
         Command::List(args) => list::run(args),
         Command::Cache(command) => cache::run(command),
+        Command::Bench(args) => bench::run(args),
         Command::Plot(args) => plot::run(args),
     }
 }
