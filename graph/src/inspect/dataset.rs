@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use ndarray::Axis;
 use rayon::prelude::*;
 
 use super::figures::Tally;
@@ -234,21 +235,23 @@ fn figures(set: &RecordingSet) -> (Vec<Tally>, Vec<Tally>) {
     let one = |r: &Recording| {
         let (nodes, _, features) = r.signal.dim();
         let seen = |v: usize, t: usize| r.mask.as_ref().is_none_or(|m| m[[v, t]]);
-        let tally = |node: Option<usize>, feature: Option<usize>| {
-            let values = r.signal.indexed_iter();
-            let chosen = values.filter(move |((v, _, f), _)| {
-                node.is_none_or(|n| n == *v) && feature.is_none_or(|k| k == *f)
-            });
-            Tally::of(chosen.map(|((v, t, _), value)| match seen(v, t) {
-                true => f64::from(*value),
-                false => f64::NAN,
-            }))
+        let known = |v: usize, t: usize, value: f32| match seen(v, t) {
+            true => f64::from(value),
+            false => f64::NAN,
         };
-        let by_node: Vec<Tally> = (0..nodes).map(|v| tally(Some(v), None)).collect();
-        let by_feature: Vec<Tally> = match features {
-            1 => Vec::new(),
-            _ => (0..features).map(|f| tally(None, Some(f))).collect(),
-        };
+        let by_node: Vec<Tally> = (0..nodes)
+            .map(|v| {
+                let values = r.signal.index_axis(Axis(0), v);
+                Tally::of(values.indexed_iter().map(|((t, _), x)| known(v, t, *x)))
+            })
+            .collect();
+        let several = if features > 1 { features } else { 0 };
+        let by_feature: Vec<Tally> = (0..several)
+            .map(|f| {
+                let values = r.signal.index_axis(Axis(2), f);
+                Tally::of(values.indexed_iter().map(|((v, t), x)| known(v, t, *x)))
+            })
+            .collect();
         (by_node, by_feature)
     };
     let each: Vec<_> = set.recordings.par_iter().map(one).collect();
