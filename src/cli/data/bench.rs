@@ -9,10 +9,14 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use ndarray::Array3;
 use serde_json::{Value, json};
-use tgmamba_graph::datasets::{self, SeriesConfig, SeriesSet, State, load_series};
+use tgmamba_graph::cache::{CacheMode, CacheOptions};
+use tgmamba_graph::datasets::{
+    self, DatasetConfig, SeriesConfig, SeriesSet, State, Task, load_series, load_with,
+};
 use tgmamba_graph::formats::npy::{read_npy, write_npz};
 use tgmamba_graph::speed::{BATCH_CASES, cached_batches, edf_windows};
 use tgmamba_graph::split::Fold;
+use tgmamba_graph::topology::GraphConfig;
 
 use super::super::{cache_options, device};
 use super::Place;
@@ -21,7 +25,7 @@ use crate::error::{Error, Result};
 use crate::report::tables::Table;
 use crate::run::RunConfig;
 use crate::training::data::FoldData;
-use crate::training::trainer::{self, Ended, Task};
+use crate::training::trainer::{self, Ended};
 
 const PANDAS: &str = include_str!("../../../graph/benches/beijing_air_pandas.py");
 const MNE: &str = include_str!("../../../graph/benches/edf_mne.py");
@@ -35,7 +39,7 @@ const ELECTRODES: [&str; 19] = [
 /// Time how files become batches, beside Python doing the same
 ///
 /// CSV files (beijing-air) to an array, beside pandas; EDF files (eegmat) filtered, resampled and
-/// cut, beside MNE; batches out of a warm cache, beside a plain copy of memory; how long training
+/// cut, beside MNE; every data set that is there, cold and from the cache; batches out of a warm cache, beside a plain copy of memory; how long training
 /// waits for its data. A part whose files are not in the data directory says so.
 #[derive(Debug, Args)]
 pub(super) struct BenchArgs {
@@ -71,6 +75,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<()> {
             Bench::csv as fn(&Bench) -> Result<()>,
         ),
         ("EDF to windows", Bench::edf),
+        ("data sets that are here, files to windows", Bench::sets),
         ("warm cache to batches", Bench::batches),
         (
             "share of a training epoch that waits for data",
@@ -285,6 +290,100 @@ impl Bench<'_> {
         Ok(())
     }
 
+    fn sets(&self) -> Result<()> {
+        let mut table = Table::new(&[
+            "data set",
+            "files",
+            "read",
+            "windows",
+            "classes or horizons",
+            "graph",
+            "cold, s",
+            "cached, s",
+        ]);
+        for set in datasets::list(self.args.place.data_dir.as_deref()) {
+            if !matches!(set.state, State::Here(_)) {
+                continue;
+            }
+            let row = match set.task {
+                Task::Classification => self.classified(&set.name),
+                Task::Forecasting => self.forecast(&set.name),
+                Task::Table => continue,
+            };
+            match row {
+                Ok(row) => table.rows.push(row),
+                Err(e) => say!("  {}: {e}", set.name),
+            }
+        }
+        show(&table);
+        Ok(())
+    }
+
+    /// A row of a set whose windows have classes; they are kept in a cache and opened again.
+    fn classified(&self, name: &str) -> Result<Vec<String>> {
+        let config = DatasetConfig {
+            name: name.into(),
+            data_dir: self.args.place.data_dir.clone(),
+            ..Default::default()
+        };
+        let options = CacheOptions {
+            mode: CacheMode::Always,
+            folder: Some(self.scratch.folder("sets")?),
+        };
+        let started = Instant::now();
+        let data = load_with(&config, &options)?;
+        let cold = started.elapsed().as_secs_f64();
+        let started = Instant::now();
+        load_with(&config, &options)?;
+        let cached = started.elapsed().as_secs_f64();
+        let (n, v, l, f) = data.x.dim();
+        Ok(vec![
+            name.into(),
+            data.sources.len().to_string(),
+            bytes(data.sources.iter().map(|s| s.bytes).sum()),
+            format!("{n} × ({v}, {l}, {f})"),
+            format!("{} classes", data.classes.len()),
+            GraphConfig::for_dataset(&data).kind().into(),
+            format!("{cold:.3}"),
+            format!("{cached:.3}"),
+        ])
+    }
+
+    /// A row of a series; it is read anew every time.
+    fn forecast(&self, name: &str) -> Result<Vec<String>> {
+        let config = SeriesConfig {
+            name: name.into(),
+            data_dir: self.args.place.data_dir.clone(),
+            clock: None,
+        };
+        let started = Instant::now();
+        let SeriesSet {
+            series, protocol, ..
+        } = load_series(&config)?;
+        let cold = started.elapsed().as_secs_f64();
+        let starts = protocol
+            .split
+            .starts(series.len(), protocol.history, protocol.horizon)?;
+        let n = starts.train.len() + starts.validation.len() + starts.test.len();
+        let (_, v, f) = series.dim();
+        let horizons: Vec<String> = protocol.report.iter().map(usize::to_string).collect();
+        let graph = match &series.graph {
+            Some(graph) if graph.is_dynamic() => "given, one a step".into(),
+            Some(graph) => format!("given, {} edges", graph.at(0).map_or(0, |g| g.n_edges())),
+            None => "none".into(),
+        };
+        Ok(vec![
+            name.into(),
+            series.sources.len().to_string(),
+            bytes(series.sources.iter().map(|s| s.bytes).sum()),
+            format!("{n} × ({v}, {}, {f})", protocol.history + protocol.horizon),
+            format!("{} steps", horizons.join(", ")),
+            graph,
+            format!("{cold:.3}"),
+            "–".into(),
+        ])
+    }
+
     fn batches(&self) -> Result<()> {
         let time = Duration::from_secs_f64(self.args.seconds.clamp(0.01, 600.0));
         let mut table = Table::new(&[
@@ -354,7 +453,7 @@ impl Bench<'_> {
         };
         let data = FoldData::new(&dataset, fold, &config)?;
         let stop = AtomicBool::new(false);
-        let ended = trainer::train(&Task {
+        let ended = trainer::train(&trainer::Task {
             model: &config.model,
             training: &config.training,
             data: &data,
