@@ -4,12 +4,13 @@ use std::path::Path;
 
 use super::Figures;
 use super::Format;
-use super::record::{ArrayFigures, ClassCounts, Inspection};
+use super::record::{ArrayFigures, ClassCounts, GraphFigures, Inspection, few};
 use crate::formats::Array;
+use crate::formats::archive::Archive;
 use crate::formats::mat::Mat;
 use crate::formats::npy::{Npz, read_npy};
 use crate::topology::CsrGraph;
-use crate::{Result, inspect::record::GraphFigures};
+use crate::{Result, files};
 
 /// Names that labels usually have.
 const LABELS: [&str; 8] = [
@@ -26,6 +27,13 @@ pub(super) fn inspect(path: &Path, format: Format) -> Result<Inspection> {
         Format::Npy => add(&mut found, "array", Ok(read_npy(path)?)),
         Format::Npz => {
             let mut npz = Npz::open(path)?;
+            let names = Archive::parse(&files::read(path)?, path)?.names();
+            if !names.iter().any(|n| n.ends_with(".npy")) {
+                found.format = "zip".into();
+                found.fact("members", few(&names));
+                found.warn("a zip without arrays: unpack it, and inspect its members");
+                return Ok(found);
+            }
             for name in npz.names() {
                 add(&mut found, &name, npz.read(&name));
             }

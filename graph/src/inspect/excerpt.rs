@@ -320,6 +320,7 @@ pub fn of_series(series: &Series, options: &ExcerptOptions) -> Result<Excerpt> {
             title: series.info.name.clone(),
             quantity: match f.unit.as_str() {
                 "" => f.name.clone(),
+                unit if unit.starts_with(&f.name) => unit.into(),
                 unit => format!("{}, {unit}", f.name),
             },
             layout: layout_2d(&graph),
@@ -422,8 +423,7 @@ fn most_different(values: &Array2<f32>) -> usize {
         .map_or(0, |(t, _)| t)
 }
 
-/// Sensors far from each other, the one that varies most first; without an edge or a place to go
-/// by, those that vary most.
+/// Sensors far from each other out of those that vary most.
 fn apart(e: &Excerpt) -> Vec<usize> {
     let varies: Vec<f64> = e
         .values
@@ -433,6 +433,8 @@ fn apart(e: &Excerpt) -> Vec<usize> {
         .collect();
     let mut order: Vec<usize> = (0..e.sensors.len()).collect();
     order.sort_by(|a, b| varies[*b].total_cmp(&varies[*a]));
+    // At the edge of a network little may happen: only the livelier sensors are considered.
+    order.truncate((order.len() / 4).max(2 * SHOWN));
     let Some(first) = order.first() else {
         return order;
     };

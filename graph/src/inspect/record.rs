@@ -34,6 +34,9 @@ pub struct Inspection {
     pub warnings: Vec<String>,
 }
 
+/// Values from which on a single one should not matter.
+const MANY: u64 = 1000;
+
 /// A name and a value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fact {
@@ -239,8 +242,18 @@ impl Inspection {
             let hits = self.channels.iter().filter(|c| test(&c.figures));
             hits.map(|c| c.name.as_str()).collect()
         };
+        // (max - mean)² over the variance is at most n, where all of it is due to the one value.
+        let glitch = |f: &Figures| -> Option<bool> {
+            let (mean, sd) = (f.mean?, f.sd.filter(|sd| *sd > 0.0)?);
+            let far = (f.max? - mean).max(mean - f.min?) / sd;
+            Some(f.count >= MANY && far * far > 0.25 * f.count as f64)
+        };
         let found = [
             (named(&|f| f.is_constant()), "constant"),
+            (
+                named(&|f| glitch(f) == Some(true)),
+                "with a quarter of their variance or more from one value, perhaps a glitch",
+            ),
             (named(&|f| f.infinite > 0), "with infinite values"),
             (
                 named(&|f| f.count > 0 && f.missing == f.count),
@@ -290,11 +303,14 @@ mod tests {
             figures: Figures::of(values),
             ..Default::default()
         };
+        let mut spike: Vec<f32> = (0..2000).map(|i| (i % 7) as f32).collect();
+        spike[5] = 1e4;
         let mut found = Inspection {
             channels: vec![
                 channel("flat", &[1.0, 1.0]),
                 channel("gone", &[f32::NAN, f32::NAN]),
                 channel("good", &[1.0, 2.0]),
+                channel("wild", &spike),
             ],
             ..Default::default()
         };
@@ -302,11 +318,13 @@ mod tests {
         assert_eq!(
             found.warnings,
             [
-                "1 of 3 channels constant: flat",
-                "1 of 3 channels without a value: gone"
+                "1 of 4 channels constant: flat",
+                "1 of 4 channels with a quarter of their variance or more from one value, perhaps a \
+                 glitch: wild",
+                "1 of 4 channels without a value: gone"
             ]
         );
-        assert_eq!(found.missing_share(), Some(2.0 / 6.0));
+        assert_eq!(found.missing_share(), Some(2.0 / 2006.0));
         assert_eq!(few(&["a"; 10]), "a, a, a, a, a, a, a, a and 2 more");
     }
 }

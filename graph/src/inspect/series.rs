@@ -58,7 +58,9 @@ pub fn of_series(series: &Series) -> Inspection {
         ..Default::default()
     };
     facts_of(&mut found, &series.info);
-    found.fact("files", series.sources.len());
+    if !series.sources.is_empty() {
+        found.fact("files", series.sources.len());
+    }
     found.fact(
         "shape",
         format!("{steps} steps × {sensors} sensors × {features} features"),

@@ -69,23 +69,16 @@ pub(super) fn run(args: &BenchArgs) -> Result<()> {
     if args.python.is_none() {
         say!("without a Python (--python PATH) there is nothing to compare with");
     }
-    for (name, part) in [
-        (
-            "CSV to array and mask",
-            Bench::csv as fn(&Bench) -> Result<()>,
-        ),
-        ("EDF to windows", Bench::edf),
-        ("data sets that are here, files to windows", Bench::sets),
-        ("warm cache to batches", Bench::batches),
-        (
-            "share of a training epoch that waits for data",
-            Bench::epochs,
-        ),
-    ] {
-        say!("\n{name}");
-        part(&bench)?;
-    }
-    Ok(())
+    say!("\nCSV to array and mask");
+    bench.csv()?;
+    say!("\nEDF to windows");
+    bench.edf()?;
+    say!("\ndata sets that are here, files to windows");
+    bench.sets()?;
+    say!("\nwarm cache to batches");
+    bench.batches()?;
+    say!("\nshare of a training epoch that waits for data");
+    bench.epochs()
 }
 
 struct Bench<'a> {

@@ -138,7 +138,10 @@ fn time(time: &TimeFigures) -> String {
     let mut said = Vec::new();
     said.extend(time.steps.map(|n| format!("{} steps", whole(n))));
     match (&time.step, time.rate_hz) {
-        (Some(step), _) => said.push(format!("one every {step}")),
+        (Some(step), _) => said.push(format!(
+            "one every {}",
+            step.strip_prefix("1 ").unwrap_or(step)
+        )),
         (None, Some(rate)) => said.push(format!("{} Hz", number(Some(rate)))),
         (None, None) => {}
     }
@@ -149,9 +152,10 @@ fn time(time: &TimeFigures) -> String {
         _ => {}
     }
     said.push(match time.gap_count {
-        None => "in all".into(),
         Some(0) => "no gaps".into(),
         Some(n) => format!("{} gaps", whole(n as u64)),
+        None if time.seconds.is_some() => "in all".into(),
+        None => "no clock".into(),
     });
     let mut text = format!("time: {}\n", said.join(", "));
     for gap in time.gaps.iter().take(GAPS) {
@@ -196,7 +200,7 @@ fn of_figures(f: &Figures) -> Vec<String> {
 }
 
 fn channels(channels: &[ChannelFigures], rows: usize) -> (Table, usize) {
-    let units = channels.iter().any(|c| !c.unit.is_empty());
+    let units = channels.iter().any(|c| c.unit != channels[0].unit);
     let rates = channels.iter().any(|c| c.rate_hz != channels[0].rate_hz);
     let mut header = vec!["channel"];
     header.extend(units.then_some("unit"));
@@ -334,7 +338,8 @@ mod tests {
             "time: 4 steps, 2 Hz, 2 s, from 2020-01-01 00:00:00, 7 gaps\n",
             "  gap after 1 s: 1 min 30 s\n  and 6 more\n",
             "missing values: 25.0 %\n",
-            "Cz         uV       2   50.0 %",
+            "channels, uV\n",
+            "Cz            2   50.0 %",
             "and 1 more; --all",
             "  ! look\n",
         ] {

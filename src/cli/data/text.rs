@@ -57,7 +57,7 @@ pub(super) fn bytes(value: u64) -> String {
 pub(super) fn percent(share: f64) -> String {
     match share {
         0.0 => "0 %".into(),
-        s if s < 1e-3 => format!("{:.1e} %", s * 100.0),
+        s if s < 1e-3 => format!("{:.2} %", (s * 1e4).max(1.0).round() / 100.0),
         s => format!("{:.1} %", s * 100.0),
     }
 }
@@ -112,7 +112,10 @@ mod tests {
             [bytes(999), bytes(1_500), bytes(999_900)],
             ["999 B", "1.5 kB", "1.0 MB"]
         );
-        assert_eq!([percent(0.0), percent(0.0208)], ["0 %", "2.1 %"]);
+        assert_eq!(
+            [percent(0.0), percent(2e-4), percent(0.0208)],
+            ["0 %", "0.02 %", "2.1 %"]
+        );
         assert_eq!(duration(0.25), "0.25 s");
         assert_eq!(duration(182.0), "3 min 2 s");
         assert_eq!(duration(3_599.9), "1 h");

@@ -184,6 +184,7 @@ impl Axis {
             43_200.0,
             DAY,
             2.0 * DAY,
+            3.0 * DAY,
             7.0 * DAY,
             14.0 * DAY,
             28.0 * DAY,
@@ -192,7 +193,7 @@ impl Axis {
         ];
         let span = (to - from).max(1.0);
         let fits = |s: &f64| span / s <= count as f64;
-        let mut step = steps.into_iter().find(fits).unwrap_or(steps[16]);
+        let mut step = steps.into_iter().find(fits).unwrap_or(365.25 * DAY);
         while span / step > count as f64 {
             step *= 2.0;
         }

@@ -44,29 +44,13 @@ impl SignalsOverGraph<'_> {
         }
     }
 
-    /// Least and largest of the values, a few extreme ones left out, so that a single glitch does
-    /// not flatten the rest.
-    fn range(&self, of: impl Iterator<Item = f32>) -> (f64, f64) {
-        let mut all: Vec<f32> = of.filter(|v| v.is_finite()).collect();
-        all.sort_by(f32::total_cmp);
-        let at = |share: f64| all.get((share * (all.len() as f64 - 1.0)).round() as usize);
-        let inner = (at(0.001), at(0.999));
-        match (inner.0, inner.1, all.first(), all.last()) {
-            (Some(a), Some(b), Some(low), Some(high)) => {
-                let (a, b) = (f64::from(*a), f64::from(*b));
-                let room = b - a;
-                // Extremes that are not far out stay in.
-                let keep = |v: f32| f64::from(v).clamp(a - 0.5 * room, b + 0.5 * room);
-                (keep(*low), keep(*high))
-            }
-            _ => (0.0, 1.0),
-        }
-    }
-
     fn series<B: DrawingBackend>(&self, canvas: &mut Canvas<B>) -> Drawn {
         let e = self.excerpt;
         let rows = e.shown.len().max(1) as f64;
-        let (low, high) = self.range(e.shown.iter().flat_map(|i| e.values.row(*i).to_vec()));
+        let (low, high) = range(
+            e.shown.iter().flat_map(|i| e.values.row(*i).to_vec()),
+            0.001,
+        );
         let room = (high - low) * 0.06;
         let height = self.panels() / rows;
         let right = WIDTH - 24.0;
@@ -183,7 +167,7 @@ impl SignalsOverGraph<'_> {
             canvas.line(&[points[edge.from], points[edge.to]], stroke)?;
         }
         let now: Vec<f32> = e.values.column(e.moment).to_vec();
-        let (low, high) = self.range(now.iter().copied());
+        let (low, high) = range(now.iter().copied(), 0.02);
         let colour = |v: f32| match v.is_finite() {
             true => Map::Viridis.at((f64::from(v) - low) / (high - low).max(f64::MIN_POSITIVE)),
             false => PAPER,
@@ -233,14 +217,15 @@ impl SignalsOverGraph<'_> {
             canvas.veil((x - half, y - 6.0), (x + half, y + 6.0), PAPER, 0.8)?;
             canvas.text(name, (x, y), Words::new(SMALL, line(k), Align::Middle))?;
         }
-        self.key(canvas, (low, high), &edges)
+        let above = now.iter().any(|v| f64::from(*v) > high);
+        self.key(canvas, (low, high, above), &edges)
     }
 
     /// The colours of the values, and what the edges are.
     fn key<B: DrawingBackend>(
         &self,
         canvas: &mut Canvas<B>,
-        (low, high): (f64, f64),
+        (low, high, above): (f64, f64, bool),
         edges: &Edges,
     ) -> Drawn {
         let y = ABOVE + self.panels() + 16.0;
@@ -251,8 +236,11 @@ impl SignalsOverGraph<'_> {
             let to = (x + width / 65.0 + 0.5, y + 5.0);
             canvas.rect((x, y - 5.0), to, Map::Viridis.at(f64::from(k) / 64.0))?;
         }
-        let (low, high) = (short_number(low), short_number(high));
-        canvas.text(&format!("{low} to {high}"), (left + width + 8.0, y), words)?;
+        let mut text = format!("{} to {}", short_number(low), short_number(high));
+        if above {
+            text += " and more";
+        }
+        canvas.text(&text, (left + width + 8.0, y), words)?;
         let n = match edges.shown.len() {
             shown if shown < edges.total => format!("{shown} strongest of {} edges", edges.total),
             shown => format!("{shown} edges"),
@@ -265,6 +253,29 @@ impl SignalsOverGraph<'_> {
         let text = shortened(&text, SMALL, RIGHT_PART - 60.0)?;
         canvas.text(&text, (left, y + 22.0), words)
     }
+}
+
+/// Least and largest of the values. The outer `share` of them at each end only counts as far as it
+/// lies near, so that a few extreme ones do not flatten the rest.
+fn range(of: impl Iterator<Item = f32>, share: f64) -> (f64, f64) {
+    let mut all: Vec<f32> = of.filter(|v| v.is_finite()).collect();
+    all.sort_by(f32::total_cmp);
+    let at = |share: f64| all.get((share * (all.len() as f64 - 1.0)).round() as usize);
+    let (Some(low), Some(high)) = (all.first(), all.last()) else {
+        return (0.0, 1.0);
+    };
+    let inner = |share: f64, outer: f32| f64::from(*at(share).unwrap_or(&outer));
+    let (a, b) = (inner(share, *low), inner(1.0 - share, *high));
+    let room = 0.5 * (b - a);
+    let near = |v: f32| f64::from(v).clamp(a - room, b + room);
+    (near(*low), near(*high))
+}
+
+/// A time stamp without what is 0 at its end.
+fn moment(stamp: f64) -> String {
+    let text = tgmamba_graph::series::write_stamp(stamp as i64);
+    let text = text.strip_suffix(":00").unwrap_or(&text);
+    text.strip_suffix(" 00:00").unwrap_or(text).to_string()
 }
 
 /// A name that fits beside a panel.
@@ -298,7 +309,7 @@ impl Figure for SignalsOverGraph<'_> {
         let words = Words::new(SMALL, MUTED, Align::Left);
         let at = e.times.get(e.moment).copied().unwrap_or(0.0);
         let when = match e.clock {
-            Clock::Stamps => tgmamba_graph::series::write_stamp(at as i64),
+            Clock::Stamps => moment(at),
             Clock::Seconds => format!("{} s", short_number(at)),
             Clock::Steps => format!("step {at}"),
         };
@@ -345,14 +356,19 @@ mod tests {
 
     #[test]
     fn a_glitch_does_not_flatten_the_rest() {
-        let excerpt = sample(Clock::Seconds);
-        let figure = SignalsOverGraph { excerpt: &excerpt };
         let values = (0..10_000).map(|i| (i % 100) as f32).chain([1e6]);
-        let (low, high) = figure.range(values);
+        let (low, high) = range(values, 0.001);
         assert_eq!(low, 0.0);
         assert!(high < 200.0, "{high}");
-        assert_eq!(figure.range([f32::NAN].into_iter()), (0.0, 1.0));
-        assert_eq!(figure.range([1.0, 2.0, 9.0].into_iter()), (1.0, 9.0));
+        assert_eq!(range([f32::NAN].into_iter(), 0.001), (0.0, 1.0));
+        assert_eq!(range([1.0, 2.0, 9.0].into_iter(), 0.001), (1.0, 9.0));
+    }
+
+    #[test]
+    fn stamps_are_short() {
+        assert_eq!(moment(0.0), "1970-01-01");
+        assert_eq!(moment(3600.0), "1970-01-01 01:00");
+        assert_eq!(moment(3601.0), "1970-01-01 01:00:01");
     }
 
     #[test]
@@ -360,7 +376,7 @@ mod tests {
         for (clock, expected) in [
             (Clock::Seconds, "time, s"),
             (Clock::Steps, "step"),
-            (Clock::Stamps, "1970-01-01 12:00:00"),
+            (Clock::Stamps, "1970-01-01 12:00"),
         ] {
             let excerpt = sample(clock);
             let svg = super::super::svg(&SignalsOverGraph { excerpt: &excerpt }).unwrap();
