@@ -14,6 +14,7 @@ pub mod error;
 pub mod fetch;
 pub mod files;
 pub mod formats;
+pub mod inspect;
 pub mod loader;
 pub mod node_features;
 pub mod preparation;

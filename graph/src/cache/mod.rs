@@ -151,10 +151,24 @@ impl Cache {
     /// # Errors
     /// [`Error::Io`] naming the first file that cannot be removed.
     pub fn clear(&self, name: Option<&str>) -> Result<Cleared> {
+        self.clear_where(|entry| {
+            let other = |n| entry.content.as_ref().is_ok_and(|c| c.name != n);
+            !name.is_some_and(other)
+        })
+    }
+
+    /// Removes the windows that nobody opened for this long.
+    ///
+    /// # Errors
+    /// As [`clear`](Self::clear).
+    pub fn clear_unused(&self, age: Duration) -> Result<Cleared> {
+        self.clear_where(|entry| entry.used.elapsed().is_ok_and(|unused| unused >= age))
+    }
+
+    fn clear_where(&self, gone: impl Fn(&Entry) -> bool) -> Result<Cleared> {
         let mut cleared = Cleared::default();
         for entry in self.list()? {
-            let other = |n| entry.content.as_ref().is_ok_and(|c| c.name != n);
-            if name.is_some_and(other) {
+            if !gone(&entry) {
                 continue;
             }
             remove(&entry.path)?;

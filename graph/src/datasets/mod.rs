@@ -10,6 +10,7 @@ mod finger_movements;
 mod folder;
 mod graph_file;
 mod labels;
+mod listing;
 mod manifest;
 mod series;
 mod ssvep_exo;
@@ -28,6 +29,7 @@ use crate::{Dataset, Error, Result};
 pub use biosignals::Trials;
 pub use description::{Files, FolderConfig, GraphFiles, SplitFiles, Variables};
 pub use electrodes::read_positions;
+pub use listing::{Listed, State, Task, list};
 pub use series::{SeriesConfig, SeriesSet, load_series, series_names};
 
 const NAMES: &[&str] = &[

@@ -13,6 +13,14 @@ pub(super) struct ByHand {
 }
 
 impl ByHand {
+    /// The folder that its layout names.
+    pub fn folder(&self) -> &'static str {
+        let first = self.layout.first().copied().unwrap_or(self.name);
+        first
+            .split_once('/')
+            .map_or(self.name, |(folder, _)| folder)
+    }
+
     pub fn instructions(&self) -> Instructions {
         Instructions {
             info: DatasetInfo {

@@ -123,6 +123,21 @@ pub fn info(name: &str) -> Option<DatasetInfo> {
     })
 }
 
+/// Names that the folder of a set may have; files are put into the first.
+pub fn folders(name: &str) -> Vec<&'static str> {
+    if let Some(entry) = CATALOG.iter().find(|e| e.name == name) {
+        return entry.folders.to_vec();
+    }
+    let set = agreement::SETS.iter().find(|s| s.name == name);
+    set.map(agreement::ByHand::folder).into_iter().collect()
+}
+
+/// Bytes of the files of a set; `None` of one that [`fetch`] only tells how to get.
+pub fn size(name: &str) -> Option<u64> {
+    let entry = CATALOG.iter().find(|e| e.name == name)?;
+    Some(entry.files().map(|(_, f)| f.bytes).sum())
+}
+
 /// Gets the files of a set, or says where they are had. Files that are there are verified and
 /// kept.
 ///

@@ -1,23 +1,16 @@
-//! Ways from files to windows that benchmarks measure step by step.
+//! From EDF files to windows, step by step.
 
 use std::path::Path;
 use std::time::Instant;
 
 use ndarray::{Array2, Array3, Axis, s};
 
+use super::Lap;
 use crate::formats::biosignal::RecordingOptions;
 use crate::formats::edf;
 use crate::signal::resample::resample_poly;
 use crate::signal::{Band, Filter};
 use crate::{Error, Result};
-
-/// A step and how long it took.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Lap {
-    /// `read`, `filter`, `resample` or `window`.
-    pub step: &'static str,
-    pub seconds: f64,
-}
 
 /// EDF or BDF files, channels by name, to windows of 5 s without overlap, (samples, nodes, time):
 /// band-passed from 0.5 to 45 Hz (Butterworth of order 4, forward and backward) and resampled to 200
