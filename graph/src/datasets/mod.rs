@@ -24,7 +24,7 @@ use crate::signal::FeatureConfig;
 use crate::windows::{Missing, RecordingSet, WindowConfig, cut};
 use crate::{Dataset, Error, Result};
 
-pub use description::{Files, FolderConfig, GraphFiles, SplitFiles, Variables};
+pub use description::{Files, FolderConfig, ForecastFiles, GraphFiles, SplitFiles, Variables};
 pub use electrodes::read_positions;
 pub use series::{SeriesConfig, SeriesSet, load_series, series_names};
 
