@@ -6,7 +6,7 @@ use ndarray::{Array2, Axis, Ix2, s};
 
 use super::biosignals;
 use super::description::FolderConfig;
-use super::graph_file::{adjacency_file, edges, square};
+use super::graph_file::{adjacency_file, edges, near, square};
 use super::labels::{self, Raw};
 use super::manifest::Manifest;
 use super::read_positions;
@@ -98,6 +98,11 @@ pub(super) fn recordings(folder: &Path, config: &FolderConfig) -> Result<Recordi
         shared.adjacency = Some(edges(&path, &sensors, config.graph.undirected)?);
         others.push(path);
     }
+    if let Some(file) = &config.graph.distances {
+        let path = folder.join(file);
+        shared.adjacency = Some(near(&path, &sensors)?.to_dense());
+        others.push(path);
+    }
     others.extend(config.manifest.iter().map(|m| folder.join(m)));
     for path in others {
         sources.push(files::source_file(path)?);
@@ -149,7 +154,7 @@ struct Shared {
     started: bool,
 }
 
-fn list(
+pub(super) fn list(
     folder: &Path,
     config: &FolderConfig,
     manifest: Option<&Manifest>,

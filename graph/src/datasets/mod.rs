@@ -27,7 +27,7 @@ use crate::windows::{Missing, RecordingSet, WindowConfig, cut};
 use crate::{Dataset, Error, Result};
 
 pub use biosignals::Trials;
-pub use description::{Files, FolderConfig, GraphFiles, SplitFiles, Variables};
+pub use description::{Files, FolderConfig, ForecastFiles, GraphFiles, SplitFiles, Variables};
 pub use electrodes::read_positions;
 pub use listing::{Listed, State, Task, list};
 pub use series::{SeriesConfig, SeriesSet, load_series, series_names};

@@ -14,6 +14,7 @@
 
 mod beijing_air;
 mod los_loop;
+mod own;
 mod pems;
 mod pemsd7m;
 mod pyg_temporal;
@@ -48,7 +49,7 @@ const NINTH: f64 = 1.0 / 9.0;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SeriesConfig {
-    /// A name out of [`series_names`].
+    /// A name out of [`series_names`], or the path of a folder with a `dataset.toml`.
     pub name: String,
     /// Where the files are; `None`: `data` in the current folder, then `data` of the source tree.
     pub data_dir: Option<PathBuf>,
@@ -71,7 +72,24 @@ pub fn series_names() -> &'static [&'static str] {
     NAMES
 }
 
-/// Reads a series by name.
+/// Reads a series by name, or that of a folder: its tables, joined in the order of their names, a
+/// row for each step and a column for each sensor.
+///
+/// ```toml
+/// files = "flow-*.csv"
+/// positions = "places.csv"          # name,lat,lon in degrees, or name,x,y in metres
+/// [csv]
+/// time = "when"
+/// [graph]
+/// distances = "distances.csv"       # from,to,distance
+/// [clock]
+/// gaps = "fill"
+/// [forecast]
+/// feature = "flow"
+/// null_value = 0
+/// history = 12
+/// horizon = 12
+/// ```
 ///
 /// # Errors
 /// [`Error::Unknown`] for a name that is not there; [`Error::Io`] and [`Error::File`] for files
@@ -101,7 +119,10 @@ pub fn load_series(config: &SeriesConfig) -> Result<SeriesSet> {
         "montevideo-bus" => pyg_temporal::montevideo_bus(dir),
         "pems03" | "pems04" | "pems07" | "pems08" => pems::read(dir, &hyphens),
         "pemsd7m" => pemsd7m::read(dir),
-        _ => Err(Error::unknown("series", &config.name, NAMES)),
+        _ => match own::folder(&config.name, dir) {
+            Some(folder) => own::read(&folder, clock),
+            None => Err(Error::unknown("series", &config.name, NAMES)),
+        },
     }
 }
 
