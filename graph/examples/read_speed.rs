@@ -14,7 +14,12 @@ use tgmamba_graph::{Result, table};
 
 /// Number of values in a file, and their sum: a check that both programs read the same.
 fn read(path: &Path) -> Result<(usize, f64)> {
-    let sum = |v: &[f32]| v.iter().filter(|v| v.is_finite()).map(|v| f64::from(*v)).sum();
+    let sum = |v: &[f32]| {
+        v.iter()
+            .filter(|v| v.is_finite())
+            .map(|v| f64::from(*v))
+            .sum()
+    };
     Ok(match path.extension().and_then(|e| e.to_str()) {
         Some("h5") => {
             let values = Store::open(path)?.frame(None)?.read()?;
@@ -30,7 +35,10 @@ fn read(path: &Path) -> Result<(usize, f64)> {
         }
         _ => {
             let panel = Panel::wide(&table::read(path)?, path, &Wide::default())?;
-            (panel.values.len(), sum(panel.values.as_slice().unwrap_or_default()))
+            (
+                panel.values.len(),
+                sum(panel.values.as_slice().unwrap_or_default()),
+            )
         }
     })
 }

@@ -21,7 +21,7 @@ fn load(name: &str) -> Option<SeriesSet> {
     let set = load_series(&SeriesConfig {
         name: name.into(),
         data_dir: Some(data_dir()?),
-        clock: None,
+        ..Default::default()
     })
     .unwrap();
     assert_eq!(set.series.info.name, name);

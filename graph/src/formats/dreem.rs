@@ -100,7 +100,10 @@ impl Night {
             false => None,
             true => {
                 let stages = file.read("hypnogram")?.into_i64(file.path(), "hypnogram")?;
-                if let Some((i, s)) = stages.iter().enumerate().find(|(_, s)| !(-1..=4).contains(*s))
+                if let Some((i, s)) = stages
+                    .iter()
+                    .enumerate()
+                    .find(|(_, s)| !(-1..=4).contains(*s))
                 {
                     let problem = format!("has the stage {s} at epoch {i}, none of -1 to 4");
                     return Err(wrong("hypnogram", problem));

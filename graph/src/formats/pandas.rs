@@ -307,13 +307,16 @@ impl<'a> Reader<'a, '_> {
             let places = items
                 .iter()
                 .map(|item| {
-                    places.get_mut(item.as_str()).and_then(Vec::pop).ok_or_else(|| {
-                        self.wrong(
-                            &format!("block{b}_items"),
-                            format!("names the column {item:?}, which axis0 does not"),
-                            DAMAGED,
-                        )
-                    })
+                    places
+                        .get_mut(item.as_str())
+                        .and_then(Vec::pop)
+                        .ok_or_else(|| {
+                            self.wrong(
+                                &format!("block{b}_items"),
+                                format!("names the column {item:?}, which axis0 does not"),
+                                DAMAGED,
+                            )
+                        })
                 })
                 .collect::<Result<Vec<usize>>>()?;
             found.push(Block {
@@ -355,18 +358,18 @@ impl<'a> Reader<'a, '_> {
         let index = self.interpret("table", index, kind.as_deref().unwrap_or("integer"), zone)?;
         let fields = self.pickled(self.key, "values_cols")?;
         let fields = fields.as_ref().map(|p| p.root());
-        let fields = fields.and_then(|v| list_of_text(&v)).ok_or_else(|| {
-            self.wrong("values_cols", "is no list of names".into(), DAMAGED)
-        })?;
+        let fields = fields
+            .and_then(|v| list_of_text(&v))
+            .ok_or_else(|| self.wrong("values_cols", "is no list of names".into(), DAMAGED))?;
         let mut blocks = Vec::new();
         let mut stored: Vec<String> = Vec::new();
         for field in fields {
             let key = format!("{field}_kind");
             let names = self.pickled(&table, &key)?;
             let names = names.as_ref().map(|p| p.root());
-            let names = names.and_then(|v| list_of_text(&v)).ok_or_else(|| {
-                self.wrong(&key, "is no list of column names".into(), DAMAGED)
-            })?;
+            let names = names
+                .and_then(|v| list_of_text(&v))
+                .ok_or_else(|| self.wrong(&key, "is no list of column names".into(), DAMAGED))?;
             let start = stored.len();
             stored.extend(names);
             blocks.push(Block {
@@ -449,7 +452,10 @@ impl<'a> Reader<'a, '_> {
         }
         Ok(match self.file.read(&path)? {
             Array::F64(a) => a.iter().map(f64::to_string).collect(),
-            other => other.into_text(self.file.path(), &path)?.into_iter().collect(),
+            other => other
+                .into_text(self.file.path(), &path)?
+                .into_iter()
+                .collect(),
         })
     }
 

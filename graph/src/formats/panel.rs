@@ -177,7 +177,11 @@ impl Panel {
                     "rows {before} and {row} are of the same time and the same sensor {:?}",
                     sensors[*v]
                 );
-                return Err(wrong(&config.node, problem, "give each time and sensor one row"));
+                return Err(wrong(
+                    &config.node,
+                    problem,
+                    "give each time and sensor one row",
+                ));
             }
         }
         Zip::from(values.lanes_mut(Axis(2)))
@@ -296,7 +300,10 @@ fn times(table: &RecordBatch, path: &Path, name: &str) -> Result<Times> {
         kind if kind.is_integer() => {
             let values = whole(1, 1)?;
             // As parse_stamp decides it: nine to eleven digits are Unix seconds.
-            match values.iter().all(|v| (100_000_000..100_000_000_000).contains(v)) {
+            match values
+                .iter()
+                .all(|v| (100_000_000..100_000_000_000).contains(v))
+            {
                 true => Times::Stamps(values),
                 false => Times::Steps(values),
             }
@@ -327,7 +334,10 @@ mod tests {
     #[test]
     fn wide_tables() {
         let table = batch(vec![
-            ("when", text(&["2012-03-01 00:00", "2012-03-01 00:05"]).into()),
+            (
+                "when",
+                text(&["2012-03-01 00:00", "2012-03-01 00:05"]).into(),
+            ),
             ("a", vec![Some(1.5), None].into()),
             ("note", text(&["x", "y"]).into()),
             ("b", vec![3i64, 4].into()),

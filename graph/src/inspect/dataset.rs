@@ -56,6 +56,7 @@ pub(super) fn read_series(name: &str, options: &InspectOptions) -> Result<Series
             duplicates: Duplicates::First,
             gaps: Gaps::Keep,
         }),
+        ..Default::default()
     })
 }
 

@@ -24,6 +24,16 @@ pub enum Format {
     Npz,
     /// MATLAB's own format, level 5 or 7.3.
     Mat,
+    /// Hierarchical Data Format, version 5.
+    Hdf5,
+    /// A Python pickle.
+    Pickle,
+    /// Apache Parquet.
+    Parquet,
+    /// Arrow IPC, a file.
+    Arrow,
+    /// Arrow IPC, a stream.
+    ArrowStream,
     /// Series of the UEA and UCR archives.
     Ts,
     /// Weka's table, also of series.
@@ -47,6 +57,16 @@ const EXTENSIONS: &[(&str, Format)] = &[
     ("npy", Npy),
     ("npz", Npz),
     ("mat", Mat),
+    ("h5", Hdf5),
+    ("hdf5", Hdf5),
+    ("hdf", Hdf5),
+    ("pkl", Pickle),
+    ("pickle", Pickle),
+    ("parquet", Parquet),
+    ("arrow", Arrow),
+    ("feather", Arrow),
+    ("ipc", Arrow),
+    ("arrows", ArrowStream),
     ("ts", Ts),
     ("arff", Arff),
     ("json", Json),
@@ -67,6 +87,11 @@ impl Format {
             Npy => "NumPy .npy",
             Npz => "NumPy .npz",
             Mat => "MATLAB .mat",
+            Hdf5 => "HDF5",
+            Pickle => "Python pickle",
+            Parquet => "Parquet",
+            Arrow => "Arrow IPC",
+            ArrowStream => "Arrow IPC stream",
             Ts => "UEA .ts",
             Arff => "ARFF",
             Json => "JSON",
@@ -77,7 +102,7 @@ impl Format {
 
     /// Whether the first bytes tell it from every other.
     fn has_magic(self) -> bool {
-        !matches!(self, Table | Ts | Arff | GraphMl)
+        !matches!(self, Table | Ts | Arff | GraphMl | Pickle)
     }
 }
 
@@ -163,6 +188,11 @@ fn by_content(head: &[u8]) -> Option<Format> {
         (b"PK\x03\x04", Npz),
         (b"PK\x05\x06", Npz),
         (b"MATLAB 5.0 MAT-file", Mat),
+        (b"MATLAB 7.3 MAT-file", Mat),
+        (b"\x89HDF\r\n\x1a\n", Hdf5),
+        (b"PAR1", Parquet),
+        (b"ARROW1\0\0", Arrow),
+        (b"\xff\xff\xff\xff", ArrowStream),
     ];
     if let Some((_, format)) = magic.iter().find(|(bytes, _)| head.starts_with(bytes)) {
         return Some(*format);
@@ -173,6 +203,9 @@ fn by_content(head: &[u8]) -> Option<Format> {
         Some([0, 1, b'I', b'M'] | [1, 0, b'M', b'I'])
     ) {
         return Some(Mat);
+    }
+    if let [0x80, 2..=5, ..] = head {
+        return Some(Pickle);
     }
     let text = text_head(head)?;
     if text.trim_start().starts_with('{') {
@@ -266,6 +299,12 @@ mod tests {
         );
         assert_eq!(of("A.NPZ", b"PK\x03\x04").unwrap().0, Npz);
         assert_eq!(of("none", b"\x93NUMPY").unwrap().0, Npy);
+        assert_eq!(of("none", b"\x89HDF\r\n\x1a\n").unwrap().0, Hdf5);
+        assert_eq!(of("a.pkl", b"(lp0\n").unwrap(), (Pickle, None));
+        assert_eq!(of("none", b"\x80\x04\x95").unwrap().0, Pickle);
+        assert_eq!(of("x.feather", b"ARROW1\0\0").unwrap(), (Arrow, None));
+        assert_eq!(of("none", b"\xff\xff\xff\xff\x10").unwrap().0, ArrowStream);
+        assert_eq!(of("none", b"PAR1").unwrap().0, Parquet);
         assert_eq!(of("x.txt", b"% c\n@RELATION x\n").unwrap().0, Arff);
         assert_eq!(of("x.json", b" {\"a\": 1}").unwrap().0, Json);
         assert_eq!(of("g", b"<?xml?><graphml>").unwrap().0, GraphMl);

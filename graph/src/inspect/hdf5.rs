@@ -5,10 +5,10 @@ use std::path::Path;
 use ndarray::Axis;
 use rayon::prelude::*;
 
+use super::Figures;
 use super::figures::Tally;
 use super::record::{ArrayFigures, ChannelFigures, ClassCounts, Inspection, TimeFigures};
 use super::table;
-use super::Figures;
 use crate::Result;
 use crate::formats::clip::Clip;
 use crate::formats::dreem::{EPOCH_SECONDS, Night};
@@ -34,7 +34,11 @@ pub(super) fn inspect(path: &Path) -> Result<Inspection> {
         let mut found = frame(&store.frame(Some(first))?)?;
         found.fact("key", first);
         if keys.len() > 1 {
-            found.warn(format!("holds {} tables: {}; the first is shown", keys.len(), keys.join(", ")));
+            found.warn(format!(
+                "holds {} tables: {}; the first is shown",
+                keys.len(),
+                keys.join(", ")
+            ));
         }
         return Ok(found);
     }
@@ -55,7 +59,7 @@ pub(super) fn inspect(path: &Path) -> Result<Inspection> {
             kind: info.kind,
             shape: info.shape,
             figures,
-            words: Vec::new(),
+            ..Default::default()
         });
     }
     Ok(found)
@@ -63,7 +67,8 @@ pub(super) fn inspect(path: &Path) -> Result<Inspection> {
 
 /// Figures of a data set of numbers, read in pieces.
 fn values(file: &Hdf5, info: &DatasetInfo) -> Result<Option<Figures>> {
-    let number = |kind: &str| kind.starts_with("float") || kind.contains("int") || kind.starts_with("bool");
+    let number =
+        |kind: &str| kind.starts_with("float") || kind.contains("int") || kind.starts_with("bool");
     if !number(&info.kind) {
         return Ok(None);
     }
@@ -97,7 +102,9 @@ fn frame(frame: &Frame<'_>) -> Result<Inspection> {
     for from in (0..rows).step_by(step) {
         let piece = frame.read_rows(from..(from + step).min(rows))?;
         all.par_iter_mut().enumerate().for_each(|(c, tally)| {
-            tally.join(&Tally::of(piece.index_axis(Axis(1), c).iter().map(|v| f64::from(*v))));
+            tally.join(&Tally::of(
+                piece.index_axis(Axis(1), c).iter().map(|v| f64::from(*v)),
+            ));
         });
     }
     found.channels = frame
@@ -121,7 +128,12 @@ fn night(path: &Path) -> Result<Inspection> {
         ..Default::default()
     };
     let first = night.channels.first();
-    let same = first.filter(|f| night.channels.iter().all(|c| c.rate == f.rate && c.samples == f.samples));
+    let same = first.filter(|f| {
+        night
+            .channels
+            .iter()
+            .all(|c| c.rate == f.rate && c.samples == f.samples)
+    });
     found.time = Some(TimeFigures {
         steps: same.map(|c| c.samples as u64),
         rate_hz: same.map(|c| c.rate),
@@ -141,7 +153,11 @@ fn night(path: &Path) -> Result<Inspection> {
         Some(stages) => {
             let names = STAGES.map(String::from);
             let labels = stages.iter().map(|s| usize::try_from(*s).ok());
-            found.classes = Some(ClassCounts::new(&format!("epochs of {EPOCH_SECONDS} s"), &names, labels));
+            found.classes = Some(ClassCounts::new(
+                &format!("epochs of {EPOCH_SECONDS} s"),
+                &names,
+                labels,
+            ));
         }
         None => found.warn("there is no hypnogram"),
     }

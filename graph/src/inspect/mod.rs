@@ -21,6 +21,8 @@ pub mod excerpt;
 mod figures;
 mod format;
 mod graphs;
+mod hdf5;
+mod pickled;
 mod record;
 mod series;
 mod signals;
@@ -71,6 +73,11 @@ fn file(path: &Path, options: &InspectOptions) -> Result<Inspection> {
     let (format, warning) = recognise(path)?;
     let mut found = match format {
         Format::Edf | Format::Bdf | Format::Gdf => signals::inspect(path, format, options)?,
+        Format::Hdf5 => hdf5::inspect(path)?,
+        Format::Pickle => pickled::inspect(path)?,
+        Format::Parquet | Format::Arrow | Format::ArrowStream => {
+            table::inspect_columns(path, format.name())?
+        }
         Format::Npy | Format::Npz | Format::Mat => arrays::inspect(path, format)?,
         Format::Ts => series::of_ts(&ts::read(path)?),
         Format::Arff => table::inspect_arff(path)?,

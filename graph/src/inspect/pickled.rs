@@ -8,7 +8,7 @@ use crate::formats::pickle;
 use crate::topology::CsrGraph;
 
 /// Describes a pickled adjacency.
-pub(super) fn pickled(path: &Path) -> Result<Inspection> {
+pub(super) fn inspect(path: &Path) -> Result<Inspection> {
     let adjacency = pickle::read_adjacency(path)?;
     // The file says [from, to], graphs are [target, source].
     let graph = CsrGraph::from_dense(adjacency.weights.t())?;

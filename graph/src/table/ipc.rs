@@ -192,7 +192,8 @@ fn checked(data: &Buffer, block: &Block, left: &mut usize) -> Parsed<Buffer> {
     let bytes = data.slice_with_length(offset, length);
     let (found, _) = metadata(&bytes[..head]).ok_or_else(cut)?;
     let message = root_as_message(found).map_err(|e| broken(&e.to_string()))?;
-    buffers_fit(message, &bytes[head..], left).ok_or_else(|| broken("has lengths that do not fit"))?;
+    buffers_fit(message, &bytes[head..], left)
+        .ok_or_else(|| broken("has lengths that do not fit"))?;
     Ok(bytes)
 }
 

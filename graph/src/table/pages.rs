@@ -228,7 +228,14 @@ mod tests {
         assert!(!page.dictionary);
         assert_eq!(compact.bytes, [0x77]);
         for n in 0..header.len() - 1 {
-            assert!(Compact { bytes: &header[..n] }.page().is_none(), "{n}");
+            assert!(
+                Compact {
+                    bytes: &header[..n]
+                }
+                .page()
+                .is_none(),
+                "{n}"
+            );
         }
         // A list of lists of lists ... does not recurse without end.
         let deep = [&[0x19][..], &[0x19; 100]].concat();

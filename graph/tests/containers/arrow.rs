@@ -43,7 +43,9 @@ fn wide_tables_of_pyarrow() {
             assert!(if i == 1 { b.is_nan() } else { b == i as f32 }, "{file}");
         }
     }
-    let error = table::read(fixture("arrow/wide_brotli.parquet")).unwrap_err().to_string();
+    let error = table::read(fixture("arrow/wide_brotli.parquet"))
+        .unwrap_err()
+        .to_string();
     assert!(error.to_lowercase().contains("brotli"), "{error}");
 }
 
@@ -59,7 +61,10 @@ fn long_tables_of_pyarrow() {
         let panel = Panel::long(&table::read(&path).unwrap(), &path, &config).unwrap();
         assert_eq!(panel.sensors, ["x", "y"], "{file}");
         let day = 1_577_836_800;
-        assert_eq!(panel.stamps, Some(vec![day, day + 86_400, day + 2 * 86_400]));
+        assert_eq!(
+            panel.stamps,
+            Some(vec![day, day + 86_400, day + 2 * 86_400])
+        );
         assert_eq!(panel.values.dim(), (3, 2, 2));
         for (i, v) in panel.values.lanes(ndarray::Axis(2)).into_iter().enumerate() {
             assert_eq!(v.to_vec(), [i as f32, i as f32 / 2.0], "{file}");
@@ -73,7 +78,9 @@ fn columns_of_every_type() {
         let path = fixture(&format!("arrow/{file}"));
         let t = table::read(&path).unwrap();
         assert_eq!((t.num_rows(), t.num_columns()), (3, 15), "{file}");
-        for kind in ["int8", "int16", "int64", "uint8", "uint32", "uint64", "float"] {
+        for kind in [
+            "int8", "int16", "int64", "uint8", "uint32", "uint64", "float",
+        ] {
             let v = table::f64_column(&t, kind).unwrap();
             assert_eq!(v[..2], [0.0, 1.0], "{kind}");
             assert!(v[2].is_nan(), "{kind}");
@@ -88,18 +95,35 @@ fn columns_of_every_type() {
         };
         let panel = Panel::wide(&t, &path, &config).unwrap();
         assert_eq!(panel.sensors.len(), 9);
-        assert!(panel.values.index_axis(ndarray::Axis(0), 2).iter().all(|v| v.is_nan()));
-        let error = Panel::wide(&t, &path, &Wide::default()).unwrap_err().to_string();
+        assert!(
+            panel
+                .values
+                .index_axis(ndarray::Axis(0), 2)
+                .iter()
+                .all(|v| v.is_nan())
+        );
+        let error = Panel::wide(&t, &path, &Wide::default())
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("no numbers"), "{error}");
         let error = Panel::wide(&t, &path, &wide()).unwrap_err().to_string();
-        assert!(error.contains("\"time\": is not there; present:"), "{error}");
+        assert!(
+            error.contains("\"time\": is not there; present:"),
+            "{error}"
+        );
     }
 }
 
 #[test]
 fn damaged_tables_are_errors() {
     let path = Path::new("a");
-    for file in ["wide.arrow", "wide_lz4.arrow", "wide_zstd.arrows", "types.arrow", "long.arrows"] {
+    for file in [
+        "wide.arrow",
+        "wide_lz4.arrow",
+        "wide_zstd.arrows",
+        "types.arrow",
+        "long.arrows",
+    ] {
         if file.contains("zstd") && !cfg!(feature = "zstd") {
             continue;
         }
@@ -109,7 +133,14 @@ fn damaged_tables_are_errors() {
             rows.is_ok_and(|n| n == 40 || n == 3 || n == 6)
         });
     }
-    let files = ["wide_none", "wide_snappy", "wide_gzip", "wide_lz4", "types", "long"];
+    let files = [
+        "wide_none",
+        "wide_snappy",
+        "wide_gzip",
+        "wide_lz4",
+        "types",
+        "long",
+    ];
     for file in files {
         damage(&format!("arrow/{file}.parquet"), 600, |b| {
             table::parse_parquet(b, path).is_ok()

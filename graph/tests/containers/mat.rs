@@ -9,7 +9,10 @@ use super::{damage, fixture, grid, grid_f32, text};
 const FILES: [&str; 3] = ["mat/v5.mat", "mat/v5_compressed.mat", "mat/v73.mat"];
 
 fn words(a: Array) -> Vec<String> {
-    a.into_text(Path::new("a"), "a").unwrap().into_iter().collect()
+    a.into_text(Path::new("a"), "a")
+        .unwrap()
+        .into_iter()
+        .collect()
 }
 
 #[test]

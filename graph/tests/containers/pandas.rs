@@ -19,7 +19,10 @@ fn metr_la_and_pems_bay() {
     let frame = store.frame(None).unwrap();
     assert_eq!(frame.columns, ["773869", "767541", "767542"]);
     let stamps = frame.index.stamps().unwrap();
-    assert_eq!((stamps.len(), stamps[0], stamps[19]), (20, START, START + 19 * 300));
+    assert_eq!(
+        (stamps.len(), stamps[0], stamps[19]),
+        (20, START, START + 19 * 300)
+    );
     let read = frame.read().unwrap();
     assert!(read[[3, 1]].is_nan());
     let mut expected = values(20, 3);
@@ -47,7 +50,10 @@ fn the_table_format() {
     let frame = store.frame(None).unwrap();
     assert_eq!(frame.columns, ["773869", "767541", "767542"]);
     assert_eq!(frame.read().unwrap(), values(20, 3));
-    assert_eq!(frame.read_rows(18..20).unwrap(), values(20, 3).slice(s![18.., ..]));
+    assert_eq!(
+        frame.read_rows(18..20).unwrap(),
+        values(20, 3).slice(s![18.., ..])
+    );
     let Index::Time { nanoseconds, zone } = &frame.index else {
         panic!("{:?}", frame.index);
     };
@@ -61,14 +67,21 @@ fn columns_of_several_types_in_their_order() {
     for (file, key) in [("mixed_fixed", "a/b"), ("mixed_table", "t")] {
         let store = Store::open(fixture(&format!("hdf5/{file}.h5"))).unwrap();
         let frame = store.frame(Some(key)).unwrap();
-        assert_eq!(frame.columns, ["count", "767541", "\u{e9}", "773869", "767542"]);
+        assert_eq!(
+            frame.columns,
+            ["count", "767541", "\u{e9}", "773869", "767542"]
+        );
         assert_eq!(frame.index.stamps().unwrap()[1], START + 300);
         let read = frame.read().unwrap();
         assert_eq!(read.dim(), (20, 5));
         for (i, row) in read.outer_iter().enumerate() {
             let v = 3.0 * i as f32 / 4.0;
             let truth = f32::from(u8::from(i > 9));
-            assert_eq!(row.to_vec(), [i as f32, v + 0.25, truth, v, v + 0.5], "{file}");
+            assert_eq!(
+                row.to_vec(),
+                [i as f32, v + 0.25, truth, v, v + 0.5],
+                "{file}"
+            );
         }
     }
 }
@@ -100,7 +113,10 @@ fn other_tables() {
     assert_eq!(plain.read().unwrap(), values(2, 3).mapv(|v| 4.0 * v));
     let empty = frame("empty");
     assert_eq!((empty.rows(), empty.read().unwrap().dim()), (0, (0, 3)));
-    assert_eq!(frame("seconds").index.stamps().unwrap(), [START, START + 1, START + 2]);
+    assert_eq!(
+        frame("seconds").index.stamps().unwrap(),
+        [START, START + 1, START + 2]
+    );
     let names = ["a", "b", "\u{e9}"].map(String::from).to_vec();
     assert_eq!(frame("named").index, Index::Text(names));
     let Index::Time { zone, .. } = frame("zone").index else {

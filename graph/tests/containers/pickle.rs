@@ -21,7 +21,10 @@ fn dcrnn_graphs_of_every_protocol() {
     }
     for file in ["csr", "matrix"] {
         let graph = read_adjacency(fixture(&format!("pickle/{file}.pkl"))).unwrap();
-        assert_eq!((graph.sensors, graph.weights), (text(&["0", "1", "2"]), matrix()));
+        assert_eq!(
+            (graph.sensors, graph.weights),
+            (text(&["0", "1", "2"]), matrix())
+        );
     }
 }
 
@@ -33,7 +36,10 @@ fn values_of_every_protocol() {
         let get = |key: &str| root.get(key).unwrap_or_else(|| panic!("{key} {protocol}"));
         let array = |key: &str| get(key).array(key).unwrap();
         assert_eq!(get("none").kind(), "None");
-        assert_eq!((get("truth").int(), get("small").int()), (Some(1), Some(-3)));
+        assert_eq!(
+            (get("truth").int(), get("small").int()),
+            (Some(1), Some(-3))
+        );
         assert_eq!(get("large").int(), Some(1 << 62));
         assert_eq!(get("real").float(), Some(1.5));
         let words = "\u{e9}\u{20ac}\u{1f600}";
@@ -77,12 +83,18 @@ fn values_of_every_protocol() {
 
 #[test]
 fn nothing_is_ever_called() {
-    for (file, name) in [("system", "system"), ("frozen", "system"), ("partial", "functools.partial")]
-    {
+    for (file, name) in [
+        ("system", "system"),
+        ("frozen", "system"),
+        ("partial", "functools.partial"),
+    ] {
         for protocol in [0, 2, 4] {
             let path = fixture(&format!("pickle/refused_{file}_{protocol}.pkl"));
             let error = Pickle::open(&path).unwrap_err().to_string();
-            assert!(error.contains(name) && error.contains("nothing was run"), "{error}");
+            assert!(
+                error.contains(name) && error.contains("nothing was run"),
+                "{error}"
+            );
             assert!(error.contains("byte "), "{error}");
             let bytes = std::fs::read(&path).unwrap();
             let partly = Pickle::parse_partly(&bytes, &path).unwrap();
@@ -98,9 +110,7 @@ fn nothing_is_ever_called() {
 
 #[test]
 fn hand_made_programs() {
-    let run = |bytes: &[u8]| {
-        Pickle::parse(bytes, Path::new("a.pkl")).map(|p| p.root().kind())
-    };
+    let run = |bytes: &[u8]| Pickle::parse(bytes, Path::new("a.pkl")).map(|p| p.root().kind());
     assert_eq!(run(b"I1\n.").unwrap(), "int");
     assert_eq!(run(b"(lp0\nI1\na.").unwrap(), "list of 1");
     for (bytes, part) in [
@@ -118,7 +128,10 @@ fn hand_made_programs() {
         (b"h\x07.", "value 7"),
         (b"\x8a\x09\0\0\0\0\0\0\0\0\x01.", "64 bits"),
         (b"I99999999999999999999\n.", "broken"),
-        (b"\x8e\xff\xff\xff\xff\xff\xff\xff\xff.", "ends in the middle"),
+        (
+            b"\x8e\xff\xff\xff\xff\xff\xff\xff\xff.",
+            "ends in the middle",
+        ),
         (b"X\xff\xff\xff\x7fa.", "ends in the middle"),
         (b"cos\nsystem\n.", "os.system"),
         (b"(ios\nsystem\n.", "an instance of os.system"),
@@ -147,7 +160,9 @@ fn the_same_bytes_are_not_copied_over_and_over() {
         bytes.extend(b"(K\x01M\x60\xea\x85h\x01\x89h\0tb0");
     }
     bytes.extend(b"N.");
-    let error = Pickle::parse(&bytes, Path::new("a.pkl")).unwrap_err().to_string();
+    let error = Pickle::parse(&bytes, Path::new("a.pkl"))
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("over and over"), "{error}");
 }
 
@@ -182,7 +197,12 @@ fn damaged_pickles_are_errors() {
             return false;
         };
         for (key, value) in &entries {
-            let _ = (key.text(), value.kind(), value.array("a"), value.matrix("a"));
+            let _ = (
+                key.text(),
+                value.kind(),
+                value.array("a"),
+                value.matrix("a"),
+            );
             let _ = value.sparse("a");
         }
         entries.len() == 25

@@ -172,7 +172,7 @@ impl Bench<'_> {
         let config = SeriesConfig {
             name: "beijing-air".into(),
             data_dir: self.args.place.data_dir.clone(),
-            clock: None,
+            ..Default::default()
         };
         let (ours, set) = self.best(|| load_series(&config))?;
         let SeriesSet { series, .. } = set;
@@ -347,7 +347,7 @@ impl Bench<'_> {
         let config = SeriesConfig {
             name: name.into(),
             data_dir: self.args.place.data_dir.clone(),
-            clock: None,
+            ..Default::default()
         };
         let started = Instant::now();
         let SeriesSet {

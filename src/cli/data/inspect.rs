@@ -229,9 +229,8 @@ fn arrays(arrays: &[ArrayFigures], rows: usize) -> (Table, usize) {
             a.kind.clone(),
             format!("({})", shape.join(", ")),
         ];
-        match &a.figures {
-            Some(figures) => row.extend(of_figures(figures)),
-            None => {}
+        if let Some(figures) = &a.figures {
+            row.extend(of_figures(figures));
         }
         table.rows.push(row);
     }

@@ -13,7 +13,9 @@
 //! | `montevideo-bus` | 675 × 744 | 1 h | bus lines | the same |
 
 mod beijing_air;
+mod largest;
 mod los_loop;
+mod metr;
 mod own;
 mod pems;
 mod pemsd7m;
@@ -32,11 +34,17 @@ const NAMES: &[&str] = &[
     "beijing-air",
     "chickenpox",
     "england-covid",
+    "largest-ca",
+    "largest-gba",
+    "largest-gla",
+    "largest-sd",
     "los-loop",
+    "metr-la",
     "montevideo-bus",
     "pems03",
     "pems04",
     "pems07",
+    "pems-bay",
     "pems08",
     "pemsd7m",
 ];
@@ -56,6 +64,8 @@ pub struct SeriesConfig {
     /// What to accept of the time stamps; `None`: what the published protocol accepts, mostly
     /// nothing.
     pub clock: Option<TimePolicy>,
+    /// Which years of LargeST to join; empty: 2019, as its authors do.
+    pub years: Vec<u16>,
 }
 
 /// A series and how the field forecasts on it.
@@ -115,6 +125,10 @@ pub fn load_series(config: &SeriesConfig) -> Result<SeriesSet> {
         "beijing-air" => beijing_air::read(dir, clock),
         "chickenpox" => pyg_temporal::chickenpox(dir),
         "england-covid" => pyg_temporal::england_covid(dir),
+        "largest-ca" | "largest-gba" | "largest-gla" | "largest-sd" => {
+            largest::read(dir, &hyphens, &config.years, clock)
+        }
+        "metr-la" | "pems-bay" => metr::read(dir, &hyphens, clock),
         "los-loop" => los_loop::read(dir),
         "montevideo-bus" => pyg_temporal::montevideo_bus(dir),
         "pems03" | "pems04" | "pems07" | "pems08" => pems::read(dir, &hyphens),
@@ -208,7 +222,7 @@ mod tests {
             load_series(&SeriesConfig {
                 name: name.into(),
                 data_dir: Some(dir.into()),
-                clock: None,
+                ..Default::default()
             })
             .unwrap_err()
             .to_string()

@@ -264,7 +264,7 @@ fn unshuffle(bytes: &[u8], width: usize) -> Vec<u8> {
 /// no multiple of eight were left as they are.
 fn bit_unshuffle(bytes: Vec<u8>, width: usize) -> Vec<u8> {
     let n = bytes.len() / width;
-    if n % 8 != 0 || n == 0 {
+    if !n.is_multiple_of(8) || n == 0 {
         return bytes;
     }
     let mut out = bytes.clone();
@@ -299,7 +299,10 @@ mod tests {
     #[test]
     fn shuffles_are_undone() {
         let plain: Vec<u8> = (0..64).collect();
-        let shuffled: Vec<u8> = (0..4).flat_map(|b| plain.iter().skip(b).step_by(4)).copied().collect();
+        let shuffled: Vec<u8> = (0..4)
+            .flat_map(|b| plain.iter().skip(b).step_by(4))
+            .copied()
+            .collect();
         assert_eq!(unshuffle(&shuffled, 4), plain);
         // One element of every eight has its lowest bit set: the first plane is 0x01, others 0.
         let mut planes = vec![0u8; 16];

@@ -160,12 +160,7 @@ impl Hdf5 {
         }
     }
 
-    fn select(
-        &self,
-        name: &str,
-        field: Option<&str>,
-        rows: Option<Range<usize>>,
-    ) -> Result<Array> {
+    fn select(&self, name: &str, field: Option<&str>, rows: Option<Range<usize>>) -> Result<Array> {
         let dataset = self.dataset(name)?;
         if let Some(stored) = Numbers::of(dataset.dtype(), field) {
             self.usual_floats(name, &dataset, &stored)?;

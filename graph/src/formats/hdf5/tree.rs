@@ -203,10 +203,7 @@ impl Hdf5 {
             return Err(Error::file(
                 &self.path,
                 &field,
-                format!(
-                    "holds {}, which is not read",
-                    describe(&message.datatype)
-                ),
+                format!("holds {}, which is not read", describe(&message.datatype)),
                 "save it as numbers or strings",
             ));
         };
@@ -242,10 +239,7 @@ impl Hdf5 {
     pub fn number_attribute(&self, object: &str, name: &str) -> Result<Option<f64>> {
         Ok(match self.attribute(object, name)? {
             None | Some(Array::Text(_)) => None,
-            Some(numbers) => numbers
-                .into_f64(&self.path, name)?
-                .into_iter()
-                .next(),
+            Some(numbers) => numbers.into_f64(&self.path, name)?.into_iter().next(),
         })
     }
 

@@ -224,7 +224,11 @@ impl Level5 {
         let fields = names
             .data
             .chunks_exact(width)
-            .map(|n| String::from_utf8_lossy(n).trim_end_matches('\0').to_string())
+            .map(|n| {
+                String::from_utf8_lossy(n)
+                    .trim_end_matches('\0')
+                    .to_string()
+            })
             .collect();
         Ok((fields, names.rest))
     }
@@ -519,7 +523,15 @@ mod tests {
         assert_eq!(mat.read("s(1).b").unwrap(), Array::F64(b));
         let cell = ndarray::arr1(&["PO3".to_string()]).into_dyn();
         assert_eq!(mat.read("names{1,2}").unwrap(), Array::Text(cell));
-        for bad in ["s.c", "s(2).a", "names{3}", "m.a", "m{1}", "s{1}.c", "names{1}.a"] {
+        for bad in [
+            "s.c",
+            "s(2).a",
+            "names{3}",
+            "m.a",
+            "m{1}",
+            "s{1}.c",
+            "names{1}.a",
+        ] {
             let error = mat.read(bad).unwrap_err().to_string();
             assert!(error.contains("there is no"), "{bad}: {error}");
         }

@@ -129,8 +129,8 @@ impl Hdf5Mat {
                     }
                 }
                 Step::Field(field) => {
-                    let one = object.info.fields.contains(field)
-                        && count(&object.info.shape) == Some(1);
+                    let one =
+                        object.info.fields.contains(field) && count(&object.info.shape) == Some(1);
                     match one {
                         true => self.field(&object, field, 0)?,
                         false => None,
@@ -256,9 +256,7 @@ impl Hdf5Mat {
             .into_iter()
             .map(|u| u16::try_from(u).map_err(|_| "a character out of range".to_string()))
             .collect::<Parsed<Vec<_>>>()
-            .and_then(|units| {
-                rows_of_text(units, object.info.shape.first().copied().unwrap_or(1))
-            });
+            .and_then(|units| rows_of_text(units, object.info.shape.first().copied().unwrap_or(1)));
         units.map_err(|e| Error::file(self.path(), name, e, DAMAGED))
     }
 }

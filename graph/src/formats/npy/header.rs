@@ -29,7 +29,10 @@ enum Type {
     /// Bytes of a string, padded with zeros.
     Bytes(usize),
     /// Code points of a string of four bytes each, padded with zeros.
-    Unicode { length: usize, big_endian: bool },
+    Unicode {
+        length: usize,
+        big_endian: bool,
+    },
 }
 
 impl Type {

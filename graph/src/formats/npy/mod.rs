@@ -34,7 +34,12 @@ pub fn read_npy(path: impl AsRef<Path>) -> Result<Array> {
     let path = path.as_ref();
     let (mut file, length) = open(path)?;
     let (header, start) = Header::read(path, "array", &mut file)?;
-    header.stream(path, "array", length.saturating_sub(start as u64), &mut file)
+    header.stream(
+        path,
+        "array",
+        length.saturating_sub(start as u64),
+        &mut file,
+    )
 }
 
 /// Reads the numbers of a `.npy` file as `f32`, without an array of their own type in between.
@@ -45,7 +50,12 @@ pub fn read_npy_f32(path: impl AsRef<Path>) -> Result<ArrayD<f32>> {
     let path = path.as_ref();
     let (mut file, length) = open(path)?;
     let (header, start) = Header::read(path, "array", &mut file)?;
-    header.stream_f32(path, "array", length.saturating_sub(start as u64), &mut file)
+    header.stream_f32(
+        path,
+        "array",
+        length.saturating_sub(start as u64),
+        &mut file,
+    )
 }
 
 /// Reads a `.npy` file out of memory; `path` is for messages.
@@ -94,7 +104,11 @@ impl Npz {
     /// # Errors
     /// [`Error::File`] when it is no complete zip.
     pub fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
-        Self::new(path, Box::new(Cursor::new(bytes.to_vec())), bytes.len() as u64)
+        Self::new(
+            path,
+            Box::new(Cursor::new(bytes.to_vec())),
+            bytes.len() as u64,
+        )
     }
 
     fn new(path: &Path, source: Box<dyn Source>, size: u64) -> Result<Self> {
@@ -297,7 +311,10 @@ mod tests {
         for n in 0..whole.len() {
             assert!(read(&whole[..n]).is_err(), "{n}");
             std::fs::write(&path, &whole[..n]).unwrap();
-            assert!(read_npy(&path).is_err() && read_npy_f32(&path).is_err(), "{n}");
+            assert!(
+                read_npy(&path).is_err() && read_npy_f32(&path).is_err(),
+                "{n}"
+            );
         }
         std::fs::write(&path, &whole).unwrap();
         assert_eq!(read_npy_f32(&path).unwrap().shape(), [3]);

@@ -52,13 +52,18 @@ pub fn adjacency(pickle: &Pickle) -> Result<Adjacency> {
     let weights = matrix.matrix("matrix")?;
     let (n, columns) = weights.dim();
     if n != columns {
-        return Err(wrong("matrix", format!("has {n} rows and {columns} columns")));
+        return Err(wrong(
+            "matrix",
+            format!("has {n} rows and {columns} columns"),
+        ));
     }
     let Some(ids) = ids else {
         let sensors = (0..n).map(|i| i.to_string()).collect();
         return Ok(Adjacency { sensors, weights });
     };
-    let ids = ids.array("sensor_ids")?.into_text(&pickle.path, "sensor_ids")?;
+    let ids = ids
+        .array("sensor_ids")?
+        .into_text(&pickle.path, "sensor_ids")?;
     let sensors: Vec<String> = ids.into_iter().collect();
     if sensors.len() != n {
         let problem = format!("{} names for a matrix of {n}", sensors.len());

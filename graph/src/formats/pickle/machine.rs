@@ -55,9 +55,10 @@ pub(super) fn run(bytes: &[u8], path: &Path, partly: bool) -> Result<(Vec<Node>,
             Ok(Some(root)) => break root,
             Err(fault) => {
                 let (problem, remedy) = match fault {
-                    Fault::Broken(problem) => {
-                        (problem, "the file is damaged or no pickle: write or fetch it again")
-                    }
+                    Fault::Broken(problem) => (
+                        problem,
+                        "the file is damaged or no pickle: write or fetch it again",
+                    ),
                     Fault::Refused(name) => (
                         format!("asks for {name}, which is not data; nothing was run"),
                         "save plain arrays, as .npz for instance",
@@ -119,7 +120,9 @@ impl Machine<'_> {
         if self.stack.len() <= self.floor() {
             return broken("takes from an empty stack");
         }
-        self.stack.pop().map_or_else(|| broken("takes from an empty stack"), Ok)
+        self.stack
+            .pop()
+            .map_or_else(|| broken("takes from an empty stack"), Ok)
     }
 
     fn top(&self) -> Step<Id> {
@@ -178,7 +181,9 @@ impl Machine<'_> {
         if bytes.len() > 8 {
             return broken("a whole number beyond 64 bits");
         }
-        let sign = bytes.last().map_or(0, |b| if b & 0x80 != 0 { -1i64 } else { 0 });
+        let sign = bytes
+            .last()
+            .map_or(0, |b| if b & 0x80 != 0 { -1i64 } else { 0 });
         let value = bytes
             .iter()
             .rev()
@@ -204,7 +209,10 @@ impl Machine<'_> {
     }
 
     fn number(&mut self) -> Step<usize> {
-        self.line()?.trim().parse().or_else(|_| broken("a broken number"))
+        self.line()?
+            .trim()
+            .parse()
+            .or_else(|_| broken("a broken number"))
     }
 
     fn name(&mut self, module: &str, name: &str) -> Step<()> {
@@ -322,7 +330,11 @@ impl Machine<'_> {
                 Err(_) => return broken("a broken number"),
             },
             b'G' => {
-                let v = self.take(8)?.first_chunk::<8>().copied().unwrap_or_default();
+                let v = self
+                    .take(8)?
+                    .first_chunk::<8>()
+                    .copied()
+                    .unwrap_or_default();
                 self.push(Node::Float(f64::from_be_bytes(v)));
             }
             b'S' => {
@@ -599,7 +611,10 @@ mod tests {
         for bad in ["", "'", "abc", "'a", r"'\x0'", r"'\q'", "'a\""] {
             assert!(unquote(bad).is_none(), "{bad}");
         }
-        assert_eq!(unescape(b"a\xe9\\u20ac\\U0001f600").unwrap(), "a\u{e9}\u{20ac}\u{1f600}");
+        assert_eq!(
+            unescape(b"a\xe9\\u20ac\\U0001f600").unwrap(),
+            "a\u{e9}\u{20ac}\u{1f600}"
+        );
         for bad in [&b"\\u12"[..], b"\\ud800", b"\\Uffffffff", b"\\uzzzz"] {
             assert!(unescape(bad).is_none());
         }

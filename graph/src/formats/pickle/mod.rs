@@ -55,9 +55,15 @@ enum Node {
     /// A NumPy array; empty until its state is known.
     Array(Array),
     /// A NumPy array of Python objects.
-    Objects { shape: Vec<usize>, items: Vec<Id> },
+    Objects {
+        shape: Vec<usize>,
+        items: Vec<Id>,
+    },
     /// An instance of a class of the list, with its state.
-    Object { class: Name, state: Option<Id> },
+    Object {
+        class: Name,
+        state: Option<Id>,
+    },
 }
 
 /// A pickle that was read.

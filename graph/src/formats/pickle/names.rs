@@ -66,18 +66,15 @@ impl Name {
             ("builtins" | "__builtin__", "list" | "int" | "float" | "dict") => Self::Factory,
             ("collections", "OrderedDict") => Self::OrderedDict,
             ("collections", "defaultdict") => Self::DefaultDict,
-            (
-                "scipy.sparse.csr" | "scipy.sparse._csr",
-                "csr_matrix" | "csr_array",
-            ) => Self::Sparse(Layout::Csr),
-            (
-                "scipy.sparse.csc" | "scipy.sparse._csc",
-                "csc_matrix" | "csc_array",
-            ) => Self::Sparse(Layout::Csc),
-            (
-                "scipy.sparse.coo" | "scipy.sparse._coo",
-                "coo_matrix" | "coo_array",
-            ) => Self::Sparse(Layout::Coo),
+            ("scipy.sparse.csr" | "scipy.sparse._csr", "csr_matrix" | "csr_array") => {
+                Self::Sparse(Layout::Csr)
+            }
+            ("scipy.sparse.csc" | "scipy.sparse._csc", "csc_matrix" | "csc_array") => {
+                Self::Sparse(Layout::Csc)
+            }
+            ("scipy.sparse.coo" | "scipy.sparse._coo", "coo_matrix" | "coo_array") => {
+                Self::Sparse(Layout::Coo)
+            }
             _ => return None,
         })
     }

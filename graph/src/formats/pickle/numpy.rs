@@ -38,8 +38,10 @@ pub(super) fn call(machine: &mut Machine<'_>, callee: Id, args: Id) -> Step<Id> 
         }
         (Name::Encode, [text, ..]) => match &machine.nodes[*text] {
             Node::Text(text) => {
-                let bytes: Option<Vec<u8>> =
-                    text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
+                let bytes: Option<Vec<u8>> = text
+                    .chars()
+                    .map(|c| u8::try_from(u32::from(c)).ok())
+                    .collect();
                 let Some(bytes) = bytes else {
                     return broken("bytes beyond Latin-1");
                 };
@@ -216,7 +218,9 @@ fn array(
     let bytes = machine.data(data).unwrap_or_default();
     match header.decode(Path::new("pickle"), "array", bytes) {
         Ok(array) => Ok(Node::Array(array)),
-        Err(crate::Error::File { problem, .. }) => Err(Fault::Broken(format!("an array {problem}"))),
+        Err(crate::Error::File { problem, .. }) => {
+            Err(Fault::Broken(format!("an array {problem}")))
+        }
         Err(e) => Err(Fault::Broken(e.to_string())),
     }
 }
@@ -247,8 +251,15 @@ pub(super) fn sparse(state: Value<'_>, layout: &Layout) -> Option<Sparse> {
     let [rows, columns] = shape.as_slice() else {
         return None;
     };
-    let shape = (usize::try_from(*rows).ok()?, usize::try_from(*columns).ok()?);
-    let values = get("data")?.array("data").ok()?.into_f64(path, "data").ok()?;
+    let shape = (
+        usize::try_from(*rows).ok()?,
+        usize::try_from(*columns).ok()?,
+    );
+    let values = get("data")?
+        .array("data")
+        .ok()?
+        .into_f64(path, "data")
+        .ok()?;
     let (major, minor): (Vec<i64>, Vec<i64>) = match layout {
         Layout::Coo => match get("coords") {
             Some(coords) => match coords.items()?.as_slice() {
@@ -260,7 +271,11 @@ pub(super) fn sparse(state: Value<'_>, layout: &Layout) -> Option<Sparse> {
         Layout::Csr | Layout::Csc => {
             let starts = numbers(get("indptr")?, "indptr")?;
             let indices = numbers(get("indices")?, "indices")?;
-            let lines = if *layout == Layout::Csr { shape.0 } else { shape.1 };
+            let lines = if *layout == Layout::Csr {
+                shape.0
+            } else {
+                shape.1
+            };
             if starts.len() != lines.checked_add(1)? || starts[0] != 0 {
                 return None;
             }
@@ -283,7 +298,11 @@ pub(super) fn sparse(state: Value<'_>, layout: &Layout) -> Option<Sparse> {
         .zip(&minor)
         .zip(&values)
         .map(|((a, b), v)| {
-            let (r, c) = if *layout == Layout::Csc { (b, a) } else { (a, b) };
+            let (r, c) = if *layout == Layout::Csc {
+                (b, a)
+            } else {
+                (a, b)
+            };
             let (r, c) = (usize::try_from(*r).ok()?, usize::try_from(*c).ok()?);
             (r < shape.0 && c < shape.1).then_some((r, c, *v))
         })

@@ -27,9 +27,11 @@ pub(in super::super) fn inspect(path: &Path, name: &str) -> Result<Inspection> {
             }
             DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 => {
                 let seconds = cast(array, &DataType::Timestamp(TimeUnit::Second, None));
-                let seconds = seconds.and_then(|s| cast(&s, &DataType::Int64)).map_err(|e| {
-                    Error::file(path, name, e.to_string(), "write times as Unix seconds")
-                })?;
+                let seconds = seconds
+                    .and_then(|s| cast(&s, &DataType::Int64))
+                    .map_err(|e| {
+                        Error::file(path, name, e.to_string(), "write times as Unix seconds")
+                    })?;
                 match seconds.null_count() {
                     0 => Column::Stamps(seconds.as_primitive::<Int64Type>().values().to_vec()),
                     n => {
@@ -38,7 +40,11 @@ pub(in super::super) fn inspect(path: &Path, name: &str) -> Result<Inspection> {
                     }
                 }
             }
-            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Boolean | DataType::Dictionary(..) => {
+            DataType::Utf8
+            | DataType::LargeUtf8
+            | DataType::Utf8View
+            | DataType::Boolean
+            | DataType::Dictionary(..) => {
                 let cells = text_column(&batch, name)?;
                 let seen = (0..cells.len()).map(|i| array.is_valid(i).then(|| cells[i].as_str()));
                 Column::words(seen)

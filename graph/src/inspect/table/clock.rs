@@ -49,7 +49,7 @@ pub(super) fn stamps(columns: &[Column], parts: &[usize]) -> Option<Vec<i64>> {
 }
 
 /// Describes the clock and what is wrong with it.
-pub(super) fn describe(stamps: &[i64], found: &mut Inspection) {
+pub(in super::super) fn describe(stamps: &[i64], found: &mut Inspection) {
     let policy = TimePolicy {
         order: Order::Sort,
         duplicates: Duplicates::First,

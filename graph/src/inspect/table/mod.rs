@@ -1,7 +1,8 @@
 //! Tables: what their columns are, and whether they are a graph.
 
 mod arff;
-mod clock;
+mod arrow;
+pub(super) mod clock;
 mod graph;
 mod text;
 
@@ -12,6 +13,7 @@ use super::record::{ArrayFigures, ChannelFigures, ClassCounts, Inspection};
 use graph::Form;
 
 pub(super) use arff::inspect as inspect_arff;
+pub(super) use arrow::inspect as inspect_columns;
 pub(super) use text::inspect as inspect_text;
 
 const LABELS: [&str; 7] = [

@@ -78,7 +78,12 @@ pub(super) fn read(
     let mut info = fetch::info("largest").unwrap_or_default();
     info.name = name.into();
     let flow = Feature::new("flow", "vehicles in 5 minutes").null(0.0);
-    let series = Series::new(info, detectors.names, vec![flow], values.insert_axis(Axis(2)))?;
+    let series = Series::new(
+        info,
+        detectors.names,
+        vec![flow],
+        values.insert_axis(Axis(2)),
+    )?;
     // The authors' `resample` inserts what is left out.
     let fill = TimePolicy {
         gaps: Gaps::Fill,
@@ -111,11 +116,7 @@ pub(super) fn read(
     })
 }
 
-fn detectors(
-    folder: &Path,
-    region: &str,
-    sources: &mut Vec<SourceFile>,
-) -> Result<Detectors> {
+fn detectors(folder: &Path, region: &str, sources: &mut Vec<SourceFile>) -> Result<Detectors> {
     let own = folder.join(format!("{region}_meta.csv"));
     let (path, all) = match own.is_file() {
         true => (own, true),
@@ -200,14 +201,10 @@ fn history(folder: &Path, region: &str, year: u16) -> Result<PathBuf> {
 fn one_year(path: &Path, names: &[String]) -> Result<(Vec<i64>, Array2<f32>)> {
     let store = Store::open(path)?;
     let frame = store.frame(None)?;
-    let stamps = frame.index.stamps().ok_or_else(|| {
-        Error::file(
-            path,
-            "index",
-            "is no time",
-            "fetch the original file again",
-        )
-    })?;
+    let stamps = frame
+        .index
+        .stamps()
+        .ok_or_else(|| Error::file(path, "index", "is no time", "fetch the original file again"))?;
     let place: std::collections::HashMap<&str, usize> = frame
         .columns
         .iter()
