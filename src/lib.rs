@@ -6,6 +6,7 @@
 //! models      layers made into models: the classifier
 //! training    the loop, schedules, checkpoints, metrics
 //! evaluation  testing a run
+//! forecast    the next steps of a series: windows, losses, models, errors
 //! run         configuration and folder of a run
 //! report      tables, plots, the HTML report
 //! cli         command lines of the programs
@@ -24,6 +25,7 @@ macro_rules! say {
 pub mod cli;
 pub mod error;
 pub mod evaluation;
+pub mod forecast;
 pub mod models;
 pub mod nn;
 pub mod ops;

@@ -8,6 +8,7 @@ use clap::{CommandFactory, Parser, error::ErrorKind};
 use super::{cache_options, device, finish, start_log};
 use crate::error::Result;
 use crate::evaluation::{self, arrays};
+use crate::forecast;
 use crate::ops::matmul::set_precision;
 use crate::report::tables;
 use crate::run::{Precision, RunFolder};
@@ -48,6 +49,9 @@ pub struct EvalArgs {
     /// Arrays to write, .npz
     #[arg(long, value_name = "FILE.npz", requires = "weights")]
     output: Option<PathBuf>,
+    /// Forecast the steps after the last observation of a run's series, to a .csv or .parquet file
+    #[arg(long, value_name = "FILE", conflicts_with = "weights")]
+    forecast: Option<PathBuf>,
     /// Windows per batch, for plain arrays
     #[arg(long, value_name = "N", default_value_t = 64)]
     batch_size: usize,
@@ -100,6 +104,18 @@ fn run(args: &EvalArgs) -> Result<()> {
     let device = device(args.device.as_deref().unwrap_or(&config.device))?;
     set_precision(args.precision.unwrap_or(config.precision));
     say!("run: {}", folder.path().display());
+    if let Some(output) = &args.forecast {
+        let rows = forecast::outlook::write(&folder, output, &device)?;
+        say!("{rows} forecasts -> {}", output.display());
+        return Ok(());
+    }
+    if config.forecast.is_some() {
+        let evaluation = forecast::evaluation::evaluate(&folder, &device)?;
+        say!("{}", evaluation.text());
+        let at = folder.path().display();
+        say!("written: {at}/test.json, {at}/nodes.csv, {at}/predictions.parquet");
+        return Ok(());
+    }
     let evaluation = evaluation::evaluate(&folder, &device, &cache_options(args.no_cache))?;
     say!("{}", evaluation.text());
     let record = evaluation.record(&folder, &device)?;

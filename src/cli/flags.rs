@@ -6,6 +6,9 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
+use crate::forecast::ForecasterKind;
+use crate::forecast::losses::LossKind;
+use crate::forecast::resolve::Task;
 use crate::models::{DtRank, SeqPool, VertexPool};
 use crate::nn::{ConvType, StateMixing};
 use crate::run::config::{Precision, not_finite, set};
@@ -18,8 +21,8 @@ type Override = (&'static str, Option<Value>);
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Data")]
 pub struct DataFlags {
-    /// Data set: basic-motions, ssvep-exo, finger-movements, or a folder with a dataset.toml
-    /// [default: basic-motions]
+    /// Data set by name (see data list), or a folder with a dataset.toml [default: basic-motions, or
+    /// us-income for --task forecast]
     #[arg(long, value_name = "NAME|FOLDER")]
     pub dataset: Option<String>,
     /// Folder that holds data sets which are not shipped
@@ -38,15 +41,16 @@ pub struct DataFlags {
     /// From window to window, s [default: the length of the window]
     #[arg(long, value_name = "SECONDS")]
     stride: Option<f64>,
-    /// Scale fitted on the training part: none, standard, standard-feature, min-max, robust
-    /// [default: standard]
+    /// Scale fitted on the training part: none, standard, standard-feature, min-max, robust; of
+    /// forecasts none, zscore, zscore-node, max [default: standard; that of the protocol]
     #[arg(long, value_name = "METHOD")]
     scale: Option<String>,
     /// Features that tell sensors apart: none, position, identity, slots [default: none]
     #[arg(long, value_name = "KIND")]
     node_features: Option<String>,
     /// Graph: given, gaussian, knn, radius, correlation, complete or none [default: given if the
-    /// data have one, else gaussian if positions are known, else correlation]
+    /// data have one, else gaussian if positions are known, else correlation]; of forecasts given,
+    /// undirected, reversed or none
     #[arg(long, value_name = "KIND")]
     graph: Option<String>,
     /// Smallest weight that makes an edge (gaussian, correlation)
@@ -95,6 +99,94 @@ impl DataFlags {
             ("split.test_fraction", value(&self.test_fraction)),
             ("split.folds", value(&self.folds)),
             ("split.seed", value(&self.split_seed)),
+        ]
+    }
+}
+
+/// The forecast.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Forecast")]
+pub struct ForecastFlags {
+    /// What to learn [default: what the data set is for]
+    #[arg(long, value_enum, value_name = "TASK")]
+    pub task: Option<Task>,
+    /// Forecaster [default: tgmamba]
+    #[arg(long, value_enum, value_name = "NAME")]
+    model: Option<ForecasterKind>,
+    /// Steps in [default: those of the data set's protocol]
+    #[arg(long, value_name = "L")]
+    history: Option<usize>,
+    /// Steps out [default: those of the data set's protocol]
+    #[arg(long, value_name = "H")]
+    horizon: Option<usize>,
+    /// Steps ahead to report [default: those of the data set's protocol]
+    #[arg(long, value_name = "S,...", value_delimiter = ',')]
+    report: Option<Vec<usize>>,
+    /// Features to forecast [default: those of the data set's protocol]
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    targets: Option<Vec<String>>,
+    /// Further features that go in, or all
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    covariates: Option<Vec<String>>,
+    /// Times that go in: time-of-day, day-of-week, time-of-year [default: what suits the clock]
+    #[arg(long, value_name = "KIND,...", value_delimiter = ',')]
+    calendar: Option<Vec<String>>,
+    /// What values go through before they are scaled: none, log1p [default: none]
+    #[arg(long, value_name = "KIND")]
+    transform: Option<String>,
+    /// Learn a graph beside the given one [default: true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    adaptive_graph: Option<bool>,
+    /// A second stack against time [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    bidirectional: Option<bool>,
+    /// What the horizon is read from: last, all [default: last]
+    #[arg(long, value_name = "STEPS")]
+    head: Option<String>,
+    /// Forecast the difference from the last value [default: true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    anchor: Option<bool>,
+    /// Weights of its own for each node, in --model linear [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    per_node: Option<bool>,
+    /// Loss of a point forecast [default: mae]
+    #[arg(long, value_enum, value_name = "KIND")]
+    loss: Option<LossKind>,
+    /// Quantiles to forecast, 0.5 among them [default: a point forecast]
+    #[arg(long, value_name = "Q,...", value_delimiter = ',')]
+    quantiles: Option<Vec<f64>>,
+    /// Epochs over which the learned horizon grows [default: 0]
+    #[arg(long, value_name = "N")]
+    curriculum_epochs: Option<usize>,
+    /// Steps of a season [default: what suits the clock]
+    #[arg(long, value_name = "N")]
+    season: Option<usize>,
+    /// Rolling origins: train anew before each of n pieces of the test part [default: 1]
+    #[arg(long, value_name = "N")]
+    origins: Option<usize>,
+}
+
+impl ForecastFlags {
+    fn overrides(&self) -> Vec<Override> {
+        vec![
+            ("forecast.model", value(&self.model)),
+            ("forecast.history", value(&self.history)),
+            ("forecast.horizon", value(&self.horizon)),
+            ("forecast.report", value(&self.report)),
+            ("forecast.targets", value(&self.targets)),
+            ("forecast.covariates", value(&self.covariates)),
+            ("forecast.calendar", value(&self.calendar)),
+            ("forecast.transform", value(&self.transform)),
+            ("forecast.adaptive", value(&self.adaptive_graph)),
+            ("forecast.bidirectional", value(&self.bidirectional)),
+            ("forecast.head", value(&self.head)),
+            ("forecast.anchor", value(&self.anchor)),
+            ("forecast.per_node", value(&self.per_node)),
+            ("forecast.loss", value(&self.loss)),
+            ("forecast.quantiles", value(&self.quantiles)),
+            ("forecast.curriculum_epochs", value(&self.curriculum_epochs)),
+            ("forecast.season", value(&self.season)),
+            ("forecast.origins", value(&self.origins)),
         ]
     }
 }
@@ -331,6 +423,8 @@ pub struct ConfigFlags {
     #[command(flatten)]
     pub data: DataFlags,
     #[command(flatten)]
+    pub forecast: ForecastFlags,
+    #[command(flatten)]
     pub model: ModelFlags,
     #[command(flatten)]
     pub training: TrainingFlags,
@@ -361,6 +455,7 @@ impl ConfigFlags {
         ];
         let groups = [
             self.data.overrides(),
+            self.forecast.overrides(),
             self.model.overrides(),
             self.training.overrides(),
             run,

@@ -8,28 +8,34 @@ use std::time::Instant;
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use serde_json::json;
-use tgmamba_graph::Dataset;
-use tgmamba_graph::datasets::load_with;
+use tgmamba_graph::datasets::{SeriesSet, load_with};
+use tgmamba_graph::scale::Scaler;
 use tgmamba_graph::split::{self, Fold};
+use tgmamba_graph::topology::SensorGraph;
+use tgmamba_graph::{Dataset, SourceFile};
 
 use super::device::device_quietly;
 use super::flags::ConfigFlags;
 use super::{cache_options, device, finish, start_log};
 use crate::error::{Error, Result};
 use crate::evaluation;
-use crate::models::Classifier;
+use crate::forecast::objective::initial_forecaster;
+use crate::forecast::{self, ForecastData, Forecasting, resolve};
 use crate::nn::state_dict;
 use crate::ops::matmul::set_precision;
 use crate::report::tables;
 use crate::run::config::{merge, read_toml};
 use crate::run::{Part, Provenance, RunConfig, RunFolder};
+use crate::training::classification::{Classification, initial_model};
+use crate::training::config::TrainingConfig;
 use crate::training::data::FoldData;
-use crate::training::trainer::{self, Ended, Task};
+use crate::training::trainer::{self, Ended, Objective, Task};
 
-/// Train a TGMamba classifier on multi-sensor recordings.
+/// Train a TGMamba classifier on multi-sensor recordings, or a forecaster on a series.
 ///
-/// Without arguments it learns the shipped data set basic-motions. Settings come from defaults,
-/// then --config, then flags. The run goes to results/NAME; test it with eval.
+/// Without arguments it learns the shipped data set basic-motions; with --task forecast the shipped
+/// series us-income. The data set decides the task: train --dataset los-loop forecasts. Settings
+/// come from defaults, then --config, then flags. The run goes to results/NAME; test it with eval.
 #[derive(Debug, Parser)]
 #[command(
     name = "train",
@@ -75,8 +81,61 @@ pub struct TrainArgs {
 struct Run {
     folder: RunFolder,
     config: RunConfig,
-    dataset: Dataset,
+    material: Material,
     folds: Vec<Fold>,
+}
+
+/// What is learned from.
+enum Material {
+    Windows(Box<Dataset>),
+    Series(Box<SeriesSet>),
+}
+
+impl Material {
+    fn sources(&self) -> &[SourceFile] {
+        match self {
+            Self::Windows(dataset) => &dataset.sources,
+            Self::Series(set) => &set.series.sources,
+        }
+    }
+
+    fn sensors(&self) -> &[String] {
+        match self {
+            Self::Windows(dataset) => &dataset.sensors,
+            Self::Series(set) => &set.series.sensors,
+        }
+    }
+
+    fn steps(&self) -> Option<usize> {
+        match self {
+            Self::Windows(_) => None,
+            Self::Series(set) => Some(set.series.len()),
+        }
+    }
+
+    /// What there is, in a line.
+    fn text(&self, config: &RunConfig) -> String {
+        match self {
+            Self::Windows(dataset) => {
+                let (n, v, l, f) = dataset.x.dim();
+                format!(
+                    "{n} windows of {v} sensors × {l} steps × {f} features, {} classes",
+                    dataset.classes.len()
+                )
+            }
+            Self::Series(set) => {
+                let (l, v, _) = set.series.dim();
+                let forecast = config.forecast.clone().unwrap_or_default();
+                format!(
+                    "{l} steps of {v} sensors; {} forecasts {} steps of {} from {}",
+                    forecast.model,
+                    forecast.horizon,
+                    forecast.targets.join(", "),
+                    forecast.history
+                )
+            }
+        }
+    }
 }
 
 /// The program.
@@ -139,8 +198,13 @@ fn run(args: &TrainArgs) -> Result<()> {
         say!("trained in {seconds:.1} s; there is no test part to evaluate");
         return Ok(());
     }
-    let evaluation = evaluation::evaluate(&run.folder, &device, &cache_options(args.no_cache))?;
-    say!("\n{}", evaluation.text());
+    let text = match run.material {
+        Material::Windows(_) => {
+            evaluation::evaluate(&run.folder, &device, &cache_options(args.no_cache))?.text()
+        }
+        Material::Series(_) => forecast::evaluation::evaluate(&run.folder, &device)?.text(),
+    };
+    say!("\n{text}");
     say!(
         "trained in {seconds:.1} s; see plots and the report with\n  cargo run --release --bin eval -- --run {}",
         run.folder.path().display()
@@ -169,24 +233,45 @@ fn start(args: &TrainArgs) -> Result<Run> {
         None => json!({}),
     };
     merge(&mut user, args.flags.to_value()?);
-    let (mut config, dataset) = RunConfig::resolve(user, &cache_options(args.no_cache))?;
+    let task = resolve::task_of(&user, args.flags.forecast.task)?;
+    let (mut config, material, folds) = match task {
+        resolve::Task::Classification => {
+            let (config, dataset) = RunConfig::resolve(user, &cache_options(args.no_cache))?;
+            let folds = split::plan(&dataset, &config.split)?;
+            (config, Material::Windows(Box::new(dataset)), folds)
+        }
+        resolve::Task::Forecast => {
+            let resolve::Resolved { config, set } = resolve::resolve(user)?;
+            let folds = resolve::folds(&config, &set)?;
+            (config, Material::Series(Box::new(set)), folds)
+        }
+    };
     device::check(&config.device)?;
-    let folds = split::plan(&dataset, &config.split)?;
     let now = jiff::Zoned::now();
     let name = {
         let dataset = config.dataset.name.trim_end_matches('/');
         let dataset = dataset.rsplit('/').next().unwrap_or(dataset);
-        let model = serde_json::to_value(config.model.conv_type).unwrap_or_default();
+        let model = match &config.forecast {
+            Some(forecast) => forecast.model.to_string(),
+            None => {
+                let model = serde_json::to_value(config.model.conv_type).unwrap_or_default();
+                model.as_str().unwrap_or("tgmamba").to_string()
+            }
+        };
         let stamp = now.strftime("%Y%m%d-%H%M%S");
-        format!("{stamp}-{dataset}-{}", model.as_str().unwrap_or("tgmamba"))
+        format!("{stamp}-{dataset}-{model}")
     };
     config.provenance = Some(Provenance {
         version: env!("CARGO_PKG_VERSION").into(),
         command: command_line(),
         started: now.strftime("%F %T %Z").to_string(),
-        sources: dataset.sources.clone(),
-        sensors: dataset.sensors.clone(),
-        classes: dataset.classes.clone(),
+        sources: material.sources().to_vec(),
+        sensors: material.sensors().to_vec(),
+        classes: match &material {
+            Material::Windows(dataset) => dataset.classes.clone(),
+            Material::Series(_) => vec![],
+        },
+        steps: material.steps(),
         part: None,
         sizes: None,
         parameters: None,
@@ -194,8 +279,8 @@ fn start(args: &TrainArgs) -> Result<Run> {
         scaler: None,
     });
     // Whatever is wrong with graph, scale or features shows before there is a folder.
-    if let Some(first) = folds.first() {
-        FoldData::new(&dataset, first.clone(), &config)?;
+    if let (Some(first), Material::Windows(dataset)) = (folds.first(), &material) {
+        FoldData::new(dataset, first.clone(), &config)?;
     }
     let folder = match &args.name {
         Some(name) => RunFolder::create(&args.results, name)?,
@@ -206,7 +291,7 @@ fn start(args: &TrainArgs) -> Result<Run> {
     Ok(Run {
         folder,
         config,
-        dataset,
+        material,
         folds,
     })
 }
@@ -234,23 +319,32 @@ fn reopen(path: &Path, args: &TrainArgs) -> Result<Run> {
     if let Some(device) = &args.flags.run.device {
         config.device = device.clone();
     }
-    let dataset = load_with(&config.dataset, &cache_options(args.no_cache))?;
-    evaluation::check_sources(&folder, &config, &dataset)?;
-    let folds = split::plan(&dataset, &config.split)?;
+    let (material, folds) = match config.forecast {
+        None => {
+            let dataset = load_with(&config.dataset, &cache_options(args.no_cache))?;
+            let folds = split::plan(&dataset, &config.split)?;
+            (Material::Windows(Box::new(dataset)), folds)
+        }
+        Some(_) => {
+            let set = resolve::load(&config)?;
+            let folds = resolve::folds(&config, &set)?;
+            (Material::Series(Box::new(set)), folds)
+        }
+    };
+    evaluation::check_files(&folder, &config, material.sources())?;
     Ok(Run {
         folder,
         config,
-        dataset,
+        material,
         folds,
     })
 }
 
 fn introduce(run: &Run, parts: usize) {
-    let (n, v, l, f) = run.dataset.x.dim();
     say!(
-        "{}: {n} windows of {v} sensors × {l} steps × {f} features, {} classes",
+        "{}: {}",
         run.config.dataset.name,
-        run.dataset.classes.len()
+        run.material.text(&run.config)
     );
     if parts > 1 {
         say!(
@@ -274,25 +368,46 @@ fn train_parts(
     for (i, part) in plan.iter().enumerate().skip(first).step_by(step) {
         let place = run.folder.part(part, plan.len());
         let fold = run.folds[part.index].clone();
-        let data = FoldData::new(&run.dataset, fold, &run.config)?;
         let label = if plan.len() > 1 {
             format!("[{}/{}] {}  ", i + 1, plan.len(), part.label())
         } else {
             String::new()
         };
-        describe_part(run, part, &place, &data, plan.len(), device)?;
-        let task = Task {
-            model: &run.config.model,
-            training: &run.config.training,
-            data: &data,
-            seed: part.seed,
+        let training = &run.config.training;
+        let place_of = Place {
             folder: place.path(),
+            seed: part.seed,
             device,
             stop,
             label: &label,
             verbose: !args.quiet,
         };
-        match trainer::train(&task)? {
+        let ended = match &run.material {
+            Material::Windows(dataset) => {
+                let data = FoldData::new(dataset, fold, &run.config)?;
+                let facts = Facts::of_windows(run, part, &data, device)?;
+                describe_part(run, part, &place, facts, plan.len())?;
+                let model = &run.config.model;
+                let objective = Classification::new(model, training, &data, part.seed, device)?;
+                place_of.train(&objective, training)?
+            }
+            Material::Series(set) => {
+                let data = ForecastData::new(set, fold, resolve::section(&run.config)?)?;
+                let naive = data.config.model.is_naive();
+                let facts = Facts::of_series(run, part, &data, device)?;
+                describe_part(run, part, &place, facts, plan.len())?;
+                if naive {
+                    // Nothing to learn; the folder marks the part as done.
+                    let folder = place.path().join("checkpoints");
+                    std::fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, e))?;
+                    continue;
+                }
+                let model = &run.config.model;
+                let objective = Forecasting::new(&data, model, training, part.seed, device);
+                place_of.train(&objective, training)?
+            }
+        };
+        match ended {
             Ended::Interrupted { epoch, batch } => {
                 log::info!("stopped in epoch {epoch} after batch {batch}");
                 return Ok(false);
@@ -303,7 +418,10 @@ fn train_parts(
                 epochs,
                 loader_share,
             } => {
-                let metric = run.config.training.metric;
+                let metric = match run.material {
+                    Material::Windows(_) => run.config.training.metric.to_string(),
+                    Material::Series(_) => "MAE".into(),
+                };
                 let value = best_value.map(|v| format!(", val {metric} {v:.4}"));
                 let share = loader_share
                     .map(|s| format!(", {:.1} % of the time waiting for data", s * 100.0));
@@ -320,36 +438,110 @@ fn train_parts(
     Ok(true)
 }
 
+/// Where and how a part is trained.
+struct Place<'a> {
+    folder: &'a Path,
+    seed: u64,
+    device: &'a burn::tensor::Device,
+    stop: &'a AtomicBool,
+    label: &'a str,
+    verbose: bool,
+}
+
+impl Place<'_> {
+    fn train<O: Objective>(&self, objective: &O, training: &TrainingConfig) -> Result<Ended> {
+        trainer::train(&Task {
+            objective,
+            training,
+            seed: self.seed,
+            folder: self.folder,
+            device: self.device,
+            stop: self.stop,
+            label: self.label,
+            verbose: self.verbose,
+        })
+    }
+}
+
+/// What is known of a part once its data are prepared.
+struct Facts {
+    sizes: [usize; 3],
+    parameters: usize,
+    graph: Option<SensorGraph>,
+    scaler: Option<Scaler>,
+}
+
+fn parameters<M: burn::module::Module>(model: &M) -> usize {
+    let tensors = state_dict::collect(model);
+    tensors.values().map(|t| t.values.len()).sum()
+}
+
+fn sizes(fold: &Fold) -> [usize; 3] {
+    [fold.train.len(), fold.validation.len(), fold.test.len()]
+}
+
+impl Facts {
+    fn of_windows(
+        run: &Run,
+        part: &Part,
+        data: &FoldData,
+        device: &burn::tensor::Device,
+    ) -> Result<Self> {
+        let model = initial_model(&run.config.model, part.seed, device)?;
+        Ok(Self {
+            sizes: sizes(&data.fold),
+            parameters: parameters(&model),
+            graph: Some(data.graph.clone()),
+            scaler: Some(data.scaler.clone()),
+        })
+    }
+
+    fn of_series(
+        run: &Run,
+        part: &Part,
+        data: &ForecastData,
+        device: &burn::tensor::Device,
+    ) -> Result<Self> {
+        Ok(Self {
+            sizes: sizes(&data.fold),
+            parameters: match data.config.model.is_naive() {
+                true => 0,
+                false => parameters(&initial_forecaster(
+                    data,
+                    &run.config.model,
+                    part.seed,
+                    device,
+                )?),
+            },
+            graph: None,
+            scaler: None,
+        })
+    }
+}
+
 /// Stores what is known once a part's data are prepared; what stands there already stays.
 fn describe_part(
     run: &Run,
     part: &Part,
     place: &RunFolder,
-    data: &FoldData,
+    facts: Facts,
     parts: usize,
-    device: &burn::tensor::Device,
 ) -> Result<()> {
     let done = RunFolder::open(place.path()).and_then(|p| p.config());
     if done.is_ok_and(|c| c.provenance.is_some_and(|p| p.part.is_some())) {
         return Ok(());
     }
-    let model: Classifier = trainer::initial_model(&run.config.model, part.seed, device)?;
-    let parameters = state_dict::collect(&model)
-        .values()
-        .map(|t| t.values.len())
-        .sum();
     let mut config = run.config.clone();
     if parts > 1 {
         config.seed = part.seed;
         config.seeds = 1;
     }
     if let Some(provenance) = &mut config.provenance {
-        let fold = &data.fold;
         provenance.part = Some(part.clone());
-        provenance.sizes = Some([fold.train.len(), fold.validation.len(), fold.test.len()]);
-        provenance.parameters = Some(parameters);
-        provenance.graph = Some(data.graph.clone());
-        provenance.scaler = Some(data.scaler.clone());
+        provenance.sizes = Some(facts.sizes);
+        provenance.parameters = Some(facts.parameters);
+        provenance.graph = facts.graph;
+        provenance.scaler = facts.scaler;
     }
     place.write_config(&config)
 }

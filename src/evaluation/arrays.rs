@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 use crate::models::{Classifier, ModelConfig, weights};
 use crate::nn::ConvType;
 use crate::run::config::read_json;
+use crate::training::classification::initial_model;
 use crate::training::data;
-use crate::training::trainer::initial_model;
 
 /// Adjacency of the windows.
 enum Adjacency {

@@ -11,15 +11,16 @@ use serde_json::json;
 use tgmamba_graph::cache::CacheOptions;
 use tgmamba_graph::split::{self, Fold};
 use tgmamba_graph::table::{self, Column};
-use tgmamba_graph::{Dataset, datasets};
+use tgmamba_graph::{Dataset, SourceFile, datasets};
 
 use crate::error::{Error, Result};
 use crate::models::{Classifier, weights};
 use crate::report::{self, FoldRecord, RunRecord, TestRecord, loader_share};
 use crate::run::{Part, RunConfig, RunFolder};
+use crate::training::classification::{initial_model, predict_on};
 use crate::training::data::{self, FoldData};
 use crate::training::metrics::{Bootstrap, Predictions, Summary};
-use crate::training::trainer::{best_weights, metrics_table, predict_on};
+use crate::training::trainer::{best_weights, metrics_table};
 use crate::training::{checkpoint, history, trainer};
 
 /// Resamples of the intervals.
@@ -98,11 +99,19 @@ pub fn evaluate(folder: &RunFolder, device: &Device, cache: &CacheOptions) -> Re
 /// # Errors
 /// Names the first file that is missing or differs.
 pub fn check_sources(folder: &RunFolder, config: &RunConfig, dataset: &Dataset) -> Result<()> {
+    check_files(folder, config, &dataset.sources)
+}
+
+/// [`check_sources`] of files that were read as `sources`.
+///
+/// # Errors
+/// Names the first file that is missing or differs.
+pub fn check_files(folder: &RunFolder, config: &RunConfig, sources: &[SourceFile]) -> Result<()> {
     let trained_on = config.provenance.as_ref().map(|p| p.sources.as_slice());
     for source in trained_on.unwrap_or_default() {
         // The folder may have moved; the name and the content may not have changed.
         let name = source.path.file_name();
-        let mut now = dataset.sources.iter();
+        let mut now = sources.iter();
         if !now.any(|s| s.path.file_name() == name && s.sha256 == source.sha256) {
             return Err(Error::file(
                 folder.path(),
@@ -126,7 +135,7 @@ fn best_model(config: &RunConfig, place: &RunFolder, device: &Device) -> Result<
             "continue the run with train --resume",
         ));
     }
-    let model = trainer::initial_model(&config.model, config.seed, device)?;
+    let model = initial_model(&config.model, config.seed, device)?;
     weights::load_into(model, &path)
 }
 

@@ -266,16 +266,10 @@ impl ModelConfig {
     /// # Errors
     /// Names the first field that is out of range or contradicts another.
     pub fn validate(&self) -> Result<()> {
-        let positive = [
+        for (field, value) in [
             ("input_dim", self.input_dim),
             ("num_vertices", self.num_vertices),
-            ("d_model", self.d_model),
-            ("n_layers", self.n_layers),
-            ("d_state", self.d_state),
-            ("d_conv", self.d_conv),
-            ("expand", self.expand),
-        ];
-        for (field, value) in positive {
+        ] {
             if value == 0 {
                 return Err(Error::config(field, "is 0", "give at least 1"));
             }
@@ -286,6 +280,26 @@ impl ModelConfig {
                 format!("is {}", self.num_classes),
                 "give at least 2",
             ));
+        }
+        self.validate_blocks()
+    }
+
+    /// Refuses blocks that cannot be built, whatever they are for.
+    ///
+    /// # Errors
+    /// As [`validate`](Self::validate).
+    pub fn validate_blocks(&self) -> Result<()> {
+        let positive = [
+            ("d_model", self.d_model),
+            ("n_layers", self.n_layers),
+            ("d_state", self.d_state),
+            ("d_conv", self.d_conv),
+            ("expand", self.expand),
+        ];
+        for (field, value) in positive {
+            if value == 0 {
+                return Err(Error::config(field, "is 0", "give at least 1"));
+            }
         }
         if self.dt_rank == DtRank::Rank(0) {
             return Err(Error::config(

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use burn::module::Module;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use super::classifier::Classifier;
 use crate::error::{Error, Result};
 use crate::nn::state_dict::{self, HostTensor, Mismatch, StateDict};
 
@@ -158,7 +158,7 @@ fn bf16_values(bytes: &[u8]) -> Vec<f32> {
 ///
 /// # Errors
 /// Names every tensor that is missing, left over or of another shape, and any that is not finite.
-pub fn load_into(model: Classifier, path: &Path) -> Result<Classifier> {
+pub fn load_into<M: Module>(model: M, path: &Path) -> Result<M> {
     let dict = load(path)?;
     for (name, tensor) in &dict {
         if let Some(i) = tensor.values.iter().position(|v| !v.is_finite()) {

@@ -14,9 +14,13 @@ use tgmamba_graph::{Dataset, SourceFile, files};
 
 use super::presets;
 use crate::error::{Error, Result};
+use crate::forecast::ForecastConfig;
 use crate::models::ModelConfig;
 pub use crate::ops::matmul::Precision;
 use crate::training::config::TrainingConfig;
+
+/// Sections without a meaning for forecasts.
+const CLASSIFICATION_ONLY: [&str; 4] = ["split", "scale", "node_features", "graph"];
 
 /// Everything that decides a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,6 +49,10 @@ pub struct RunConfig {
     /// Matrix products on a GPU; runs stored without it are exact.
     #[serde(default)]
     pub precision: Precision,
+    /// The forecast; absent for classification. A forecast has no use for `split`, `scale`,
+    /// `node_features` and `graph`, and its run does not store them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forecast: Option<ForecastConfig>,
     /// How the run came about; written by the program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provenance: Option<Provenance>,
@@ -80,6 +88,9 @@ pub struct Provenance {
     /// The scale as it was used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scaler: Option<Scaler>,
+    /// Steps of the series, of a forecast.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<usize>,
 }
 
 /// One fold with one seed.
@@ -102,7 +113,17 @@ impl Part {
 
 impl RunConfig {
     /// Reads a complete configuration; the message names the field that is wrong.
-    pub fn from_value(value: Value) -> std::result::Result<Self, String> {
+    pub fn from_value(mut value: Value) -> std::result::Result<Self, String> {
+        if value.get("forecast").is_some_and(Value::is_object) {
+            let mut base = presets::base();
+            for section in CLASSIFICATION_ONLY {
+                if let Some(default) = base.get_mut(section).map(Value::take)
+                    && value.get(section).is_none()
+                {
+                    value[section] = default;
+                }
+            }
+        }
         serde_json::from_value(value).map_err(|e| e.to_string())
     }
 
@@ -188,6 +209,20 @@ impl RunConfig {
             return Err(Error::config("seeds", "is 0", "give at least 1"));
         }
         Ok((config, dataset))
+    }
+
+    /// The configuration as a run stores it.
+    ///
+    /// # Errors
+    /// A defect of the program.
+    pub fn stored(&self) -> Result<Value> {
+        let mut value = to_value(self)?;
+        if self.forecast.is_some()
+            && let Some(fields) = value.as_object_mut()
+        {
+            fields.retain(|name, _| !CLASSIFICATION_ONLY.contains(&name.as_str()));
+        }
+        Ok(value)
     }
 
     /// Every fold with every seed.

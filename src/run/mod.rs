@@ -150,8 +150,7 @@ impl RunFolder {
 
     /// Stores the configuration.
     pub fn write_config(&self, config: &RunConfig) -> Result<()> {
-        let value = serde_json::to_value(config).map_err(|e| defect(&self.path, &e))?;
-        self.write_json("config.json", &value)
+        self.write_json("config.json", &config.stored()?)
     }
 
     /// Writes a JSON file into the folder, whole or not at all.

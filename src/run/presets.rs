@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 /// The data set of a plain `train`.
 pub const DEFAULT_DATASET: &str = "basic-motions";
 
+/// The series of a plain `train --task forecast`.
+pub const DEFAULT_SERIES: &str = "us-income";
+
 /// Defaults of every run.
 pub fn base() -> Value {
     json!({
@@ -12,6 +15,26 @@ pub fn base() -> Value {
         "node_features": "none", "graph": {}, "model": {}, "training": {},
         "seed": 0, "seeds": 1, "device": "cpu", "precision": "exact",
     })
+}
+
+/// Defaults of every forecast.
+pub fn of_forecast() -> Value {
+    json!({
+        "forecast": {},
+        "model": {"d_model": 32, "n_layers": 2, "d_state": 8, "expand": 1, "d_conv": 3},
+        "training": {"epochs": 30, "batch_size": 32, "lr": 0.003, "metric": "loss",
+                     "warmup_epochs": 1.0, "weight_decay": 0.0001, "patience": 10},
+    })
+}
+
+/// Sizes that suit a forecaster.
+pub fn of_forecaster(kind: &str) -> Value {
+    match kind {
+        "graph-wavenet" => json!({"model": {"n_layers": 8}}),
+        "stid" => json!({"model": {"n_layers": 3}}),
+        "gru" => json!({"model": {"n_layers": 1, "d_model": 64}}),
+        _ => json!({}),
+    }
 }
 
 /// Settings for a data set by name; none for a folder of the user's.
@@ -42,6 +65,17 @@ pub fn of(name: &str) -> Value {
             "model": {"d_model": 16, "n_layers": 1, "d_state": 8, "rmsnorm": false,
                       "seq_pool_type": "last"},
             "training": {"epochs": 25, "batch_size": 16, "lr": 0.005, "metric": "loss"},
+        }),
+        // Incomes grow by shares, and eighty years are few.
+        "us-income" => json!({
+            "forecast": {"transform": "log1p", "node_embedding": false, "adaptive": false},
+            "model": {"d_model": 16, "n_layers": 1, "dropout": 0.0},
+            "training": {"epochs": 60, "batch_size": 8, "patience": 0},
+        }),
+        // One week with jams that come and go: what went in says most.
+        "los-loop" => json!({
+            "forecast": {"scaling": "zscore"},
+            "training": {"epochs": 20},
         }),
         _ => json!({}),
     }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::path::Path;
 
+use burn::module::Module;
 use burn::optim::{ModuleOptimizer, OptimizerRecord};
 use burn::tensor::Bytes;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -15,7 +16,6 @@ use serde::{Deserialize, Serialize};
 use tgmamba_graph::files;
 
 use crate::error::{Error, Result};
-use crate::models::Classifier;
 use crate::models::weights;
 use crate::nn::state_dict::{self, HostTensor, StateDict};
 use crate::report::EpochRecord;
@@ -53,9 +53,9 @@ const OPTIMIZER: &str = "optimizer";
 const MODEL: &str = "model.";
 
 /// Writes the checkpoint; on any failure the previous one stays.
-pub fn save(
+pub fn save<M: Module>(
     path: &Path,
-    model: &Classifier,
+    model: &M,
     optimizer: &ModuleOptimizer,
     progress: &Progress,
 ) -> Result<()> {
@@ -129,11 +129,11 @@ fn progress_of(path: &Path, bytes: &[u8]) -> Result<Progress> {
 ///
 /// # Errors
 /// A file that is missing, damaged, or of another model.
-pub fn load(
+pub fn load<M: Module>(
     path: &Path,
-    model: Classifier,
-    rebuild: impl Fn(&Classifier) -> ModuleOptimizer,
-) -> Result<(Classifier, ModuleOptimizer, Progress)> {
+    model: M,
+    rebuild: impl Fn(&M) -> ModuleOptimizer,
+) -> Result<(M, ModuleOptimizer, Progress)> {
     let bytes = files::read(path)?;
     let progress = progress_of(path, &bytes)?;
     let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(path, "header", e))?;

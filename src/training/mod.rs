@@ -6,6 +6,7 @@
 //! ```
 
 pub mod checkpoint;
+pub mod classification;
 pub mod config;
 pub mod data;
 pub mod history;

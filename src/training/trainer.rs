@@ -1,7 +1,7 @@
 //! The training loop of one fold: batches in, best and last checkpoint out.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -9,18 +9,13 @@ use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor};
 use indicatif::{ProgressBar, ProgressStyle};
-use tgmamba_graph::loader::{Loader, LoaderConfig, Sampling};
 
 use super::checkpoint::{self, Progress};
-use super::config::{ClassWeights, TrainingConfig};
-use super::data::{self, FoldData};
-use super::history;
-use super::metrics::{Metric, Predictions};
-use super::optimizer;
+use super::config::TrainingConfig;
 use super::schedule::Schedule;
-use super::{loss, random};
+use super::{history, optimizer, random};
 use crate::error::{Error, Result};
-use crate::models::{Classifier, ModelConfig, weights};
+use crate::models::weights;
 use crate::nn::state_dict;
 use crate::report::{EpochRecord, loader_share};
 
@@ -39,14 +34,61 @@ pub enum Ended {
     Interrupted { epoch: usize, batch: usize },
 }
 
+/// What is learned: the model, its batches, its loss, and the value that chooses the best epoch.
+pub trait Objective {
+    /// The model.
+    type Model: Module;
+    /// What a loss is computed on.
+    type Batch;
+
+    /// A model with random weights drawn from the device's generator.
+    ///
+    /// # Errors
+    /// A configuration that cannot be built.
+    fn init(&self, device: &Device) -> Result<Self::Model>;
+    /// Batches per epoch.
+    fn batches(&self) -> usize;
+    /// Windows per epoch.
+    fn samples(&self) -> usize;
+    /// The batches of an epoch from number `first` on; a function of its arguments alone.
+    fn stream(&self, epoch: u64, first: usize) -> Box<dyn Iterator<Item = Self::Batch> + '_>;
+    /// Time spent waiting for batches so far.
+    fn waited(&self) -> Duration;
+    /// Windows of a batch.
+    fn count(&self, batch: &Self::Batch) -> usize;
+    /// Mean loss over a batch in epoch `epoch` (from 0), (1).
+    fn loss(&self, model: &Self::Model, batch: Self::Batch, epoch: usize) -> Tensor<1>;
+    /// Whether there is a validation part.
+    fn validates(&self) -> bool;
+    /// Measures a model, without autodiff, on the validation part.
+    ///
+    /// # Errors
+    /// Results that are not finite, or a value that is not defined there.
+    fn validate(&self, model: &Self::Model) -> Result<Validation>;
+    /// Whether the value `new` is better than `old`.
+    fn is_better(&self, new: f64, old: f64) -> bool;
+    /// Name and value of what a progress line shows beside the losses.
+    fn shown(&self, record: &EpochRecord, value: f64) -> (String, f64);
+}
+
+/// What [`Objective::validate`] finds.
+pub struct Validation {
+    /// Mean loss.
+    pub loss: Option<f64>,
+    /// Other metrics by name.
+    pub metrics: BTreeMap<String, f64>,
+    /// The value that chooses the best epoch.
+    pub value: f64,
+    /// Time spent waiting for batches.
+    pub waited: Duration,
+}
+
 /// What the loop works on.
-pub struct Task<'a> {
-    /// Resolved model.
-    pub model: &'a ModelConfig,
+pub struct Task<'a, O> {
+    /// What is learned.
+    pub objective: &'a O,
     /// Loop settings.
     pub training: &'a TrainingConfig,
-    /// Scaled windows, graph and parts.
-    pub data: &'a FoldData,
     /// Seed of everything random.
     pub seed: u64,
     /// Folder that gets `metrics.csv` and `checkpoints/`.
@@ -77,9 +119,16 @@ pub fn metrics_table(folder: &Path) -> PathBuf {
 }
 
 /// A model with the weights that `seed` gives.
-pub fn initial_model(config: &ModelConfig, seed: u64, device: &Device) -> Result<Classifier> {
+///
+/// # Errors
+/// As `init`.
+pub fn seeded<M: Module>(
+    seed: u64,
+    device: &Device,
+    init: impl FnOnce(&Device) -> Result<M>,
+) -> Result<M> {
     device.seed(random::stream(seed, "weights", 0));
-    let model = config.init(device)?;
+    let model = init(device)?;
     // Parameters are created on first use; using them all now ties them to this seed.
     state_dict::collect(&model);
     Ok(model)
@@ -92,27 +141,24 @@ pub fn initial_model(config: &ModelConfig, seed: u64, device: &Device) -> Result
 ///
 /// # Errors
 /// A loss that is not finite, a checkpoint of another model, an unwritable folder.
-pub fn train(task: &Task) -> Result<Ended> {
+pub fn train<O: Objective>(task: &Task<O>) -> Result<Ended> {
     Trainer::new(task)?.run()
 }
 
-struct Trainer<'a> {
-    task: &'a Task<'a>,
-    model: Classifier,
+struct Trainer<'a, O: Objective> {
+    task: &'a Task<'a, O>,
+    model: O::Model,
     optimizer: ModuleOptimizer,
     progress: Progress,
-    loader: Loader,
     schedule: Schedule,
-    class_weights: Option<Vec<f32>>,
-    adjacency: Tensor<4>,
     autodiff: Device,
 }
 
-impl<'a> Trainer<'a> {
-    fn new(task: &'a Task<'a>) -> Result<Self> {
+impl<'a, O: Objective> Trainer<'a, O> {
+    fn new(task: &'a Task<'a, O>) -> Result<Self> {
         task.training.validate()?;
         let autodiff = task.device.clone().autodiff();
-        let model = initial_model(task.model, task.seed, &autodiff)?;
+        let model = seeded(task.seed, &autodiff, |device| task.objective.init(device))?;
         let optimizer = optimizer::build(task.training, &model);
         let path = last_checkpoint(task.folder);
         let (model, optimizer, progress) = if path.exists() {
@@ -120,27 +166,13 @@ impl<'a> Trainer<'a> {
         } else {
             (model, optimizer, Progress::default())
         };
-        let loader = Loader::new(
-            Arc::clone(&task.data.dataset),
-            task.data.fold.train.clone(),
-            LoaderConfig {
-                batch_size: task.training.batch_size,
-                sampling: task.training.sampling,
-                seed: random::stream(task.seed, "batches", 0),
-                augment: task.training.augment.clone(),
-                ..LoaderConfig::default()
-            },
-        )?;
-        let steps = loader.len().div_ceil(task.training.accumulate);
+        let steps = task.objective.batches().div_ceil(task.training.accumulate);
         Ok(Self {
             task,
             model,
             optimizer,
             progress,
             schedule: Schedule::new(task.training, steps),
-            loader,
-            class_weights: class_weights(task),
-            adjacency: data::adjacency(&task.data.graph, &autodiff),
             autodiff,
         })
     }
@@ -178,7 +210,7 @@ impl<'a> Trainer<'a> {
     fn out_of_patience(&self) -> bool {
         let patience = self.task.training.patience;
         match self.progress.best {
-            Some((best, _)) if patience > 0 && !self.task.data.fold.validation.is_empty() => {
+            Some((best, _)) if patience > 0 && self.task.objective.validates() => {
                 self.progress.epoch - best >= patience
             }
             _ => false,
@@ -188,39 +220,31 @@ impl<'a> Trainer<'a> {
     /// One epoch from where the progress stands; false if asked to stop inside it.
     fn epoch(&mut self) -> Result<bool> {
         let training = self.task.training;
+        let objective = self.task.objective;
         let started = Instant::now();
         let before = self.progress.seconds;
-        let waited = self.loader.times().waited;
+        let waited = objective.waited();
         let loader_before = self.progress.loader_seconds;
         let bar = self.bar();
-        let mut accumulator = GradientsAccumulator::<Classifier>::new();
-        let batches = self.loader.len();
+        let mut accumulator = GradientsAccumulator::<O::Model>::new();
+        let batches = objective.batches();
         let first = self.progress.batch;
         let mut lr = 0.0;
-        let stream = self.loader.batches(self.progress.epoch as u64, first);
+        let stream = objective.stream(self.progress.epoch as u64, first);
         for batch in stream {
             let index = self.progress.batch;
             // The batches that share a step weigh as one batch of all their windows.
             let group_start = index - index % training.accumulate;
             let group = (batches - group_start).min(training.accumulate);
-            let windows = ((group_start + group) * training.batch_size)
-                .min(self.loader.samples_per_epoch())
+            let windows = ((group_start + group) * training.batch_size).min(objective.samples())
                 - group_start * training.batch_size;
             self.autodiff.seed(random::stream(
                 self.task.seed,
                 "dropout",
                 (self.progress.epoch * batches + index) as u64,
             ));
-            let target = batch.target.clone();
-            let count = target.len();
-            let x = data::features(batch, &self.autodiff);
-            let logits = self.model.forward(x, self.adjacency.clone()).logits;
-            let loss = loss::classification_loss(
-                logits,
-                &target,
-                self.class_weights.as_deref(),
-                training.label_smoothing,
-            );
+            let count = objective.count(&batch);
+            let loss = objective.loss(&self.model, batch, self.progress.epoch);
             let value = f64::from(loss.clone().into_scalar::<f32>());
             if !value.is_finite() {
                 return Err(self.diverged(value));
@@ -253,7 +277,7 @@ impl<'a> Trainer<'a> {
             let ended = self.progress.batch == batches;
             if stepped && !ended {
                 self.progress.seconds = before + started.elapsed().as_secs_f64();
-                let loader = self.loader.times().waited.saturating_sub(waited);
+                let loader = objective.waited().saturating_sub(waited);
                 self.progress.loader_seconds = loader_before + loader.as_secs_f64();
                 if self.task.stop.load(Ordering::Relaxed) {
                     bar.finish_and_clear();
@@ -266,7 +290,7 @@ impl<'a> Trainer<'a> {
                 }
             }
         }
-        let loader = self.loader.times().waited.saturating_sub(waited);
+        let loader = objective.waited().saturating_sub(waited);
         self.progress.loader_seconds = loader_before + loader.as_secs_f64();
         self.close_epoch(lr, before + started.elapsed().as_secs_f64(), &bar)?;
         Ok(true)
@@ -278,7 +302,6 @@ impl<'a> Trainer<'a> {
         let started = Instant::now();
         let train_loss = self.progress.loss_sum / self.progress.loss_count.max(1) as f64;
         let epoch = self.progress.epoch + 1;
-        let metric = task.training.metric;
         let mut record = EpochRecord {
             epoch,
             train_loss,
@@ -288,29 +311,18 @@ impl<'a> Trainer<'a> {
             seconds: 0.0,
             loader_seconds: self.progress.loader_seconds,
         };
-        let value = if task.data.fold.validation.is_empty() {
+        let value = if task.objective.validates() {
+            let found = task.objective.validate(&self.model.valid())?;
+            record.loader_seconds += found.waited.as_secs_f64();
+            record.val_loss = found.loss;
+            record.metrics = found.metrics;
+            Some(found.value)
+        } else {
             // Without a validation part the last epoch is taken: every epoch is a new best.
             None
-        } else {
-            let model = self.model.valid();
-            let validation = &task.data.fold.validation;
-            let batch_size = task.training.batch_size;
-            let predicted = predict_on(&model, task.data, validation, batch_size, task.device)?;
-            record.loader_seconds += predicted.waited.as_secs_f64();
-            let metrics = predicted.predictions.metrics();
-            record.val_loss = metrics.get(Metric::Loss);
-            record.metrics = metrics.values();
-            record.metrics.remove(Metric::Loss.name());
-            Some(metrics.get(metric).ok_or_else(|| {
-                Error::config(
-                    "training.metric",
-                    format!("{metric} is not defined on the validation part"),
-                    "choose another metric or a larger validation part",
-                )
-            })?)
         };
         let improved = match (value, self.progress.best) {
-            (Some(new), Some((_, Some(old)))) => metric.is_better(new, old),
+            (Some(new), Some((_, Some(old)))) => task.objective.is_better(new, old),
             _ => true,
         };
         if improved {
@@ -347,17 +359,9 @@ impl<'a> Trainer<'a> {
             task.label, record.epoch, task.training.epochs, record.train_loss
         );
         if let (Some(loss), Some(value)) = (record.val_loss, value) {
-            // A loss alone says little to a person.
-            let (name, value) = match task.training.metric {
-                Metric::Loss => (
-                    Metric::Accuracy,
-                    record.metrics.get(Metric::Accuracy.name()).copied(),
-                ),
-                metric => (metric, Some(value)),
-            };
+            let (name, value) = task.objective.shown(record, value);
             line += &format!(
-                "  val loss {loss:.4}  val {name} {:.4}{}",
-                value.unwrap_or(f64::NAN),
+                "  val loss {loss:.4}  val {name} {value:.4}{}",
                 if improved { " *" } else { "  " }
             );
         }
@@ -379,7 +383,7 @@ impl<'a> Trainer<'a> {
         if !self.task.verbose || !std::io::stderr().is_terminal() {
             return ProgressBar::hidden();
         }
-        let windows = self.task.data.fold.train.len() as u64;
+        let windows = self.task.objective.samples() as u64;
         let style = ProgressStyle::with_template(
             "{prefix} [{bar:30}] {pos}/{len}  {per_sec} samples  eta {eta}  {msg}",
         );
@@ -412,80 +416,4 @@ impl<'a> Trainer<'a> {
             "lower --lr, keep --clip-norm above 0, or use --state-mixing bounded",
         )
     }
-}
-
-/// Inverse-frequency weights with mean 1 over the training windows.
-fn class_weights(task: &Task) -> Option<Vec<f32>> {
-    if task.training.class_weights == ClassWeights::None {
-        return None;
-    }
-    let mut counts = vec![0usize; task.model.num_classes];
-    for &i in &task.data.fold.train {
-        counts[task.data.dataset.y[i]] += 1;
-    }
-    let total = task.data.fold.train.len() as f32;
-    let present = counts.iter().filter(|&&n| n > 0).count() as f32;
-    let weight = |n: usize| {
-        if n == 0 {
-            0.0
-        } else {
-            total / (present * n as f32)
-        }
-    };
-    Some(counts.into_iter().map(weight).collect())
-}
-
-/// What [`predict_on`] gives.
-pub struct Predicted {
-    /// Predictions in the order of the windows.
-    pub predictions: Predictions,
-    /// Row-major scores, (n, c).
-    pub scores: Vec<f64>,
-    /// Time spent waiting for batches.
-    pub waited: Duration,
-}
-
-/// Predictions for the windows `indices` in their order.
-///
-/// # Errors
-/// Logits that are not finite.
-pub fn predict_on(
-    model: &Classifier,
-    data: &FoldData,
-    indices: &[usize],
-    batch_size: usize,
-    device: &Device,
-) -> Result<Predicted> {
-    let loader = Loader::new(
-        Arc::clone(&data.dataset),
-        indices.to_vec(),
-        LoaderConfig {
-            batch_size,
-            sampling: Sampling::Sequential,
-            ..LoaderConfig::default()
-        },
-    )?;
-    let adjacency = data::adjacency(&data.graph, device);
-    let c = model.config().num_logits();
-    let mut scores = Vec::with_capacity(indices.len());
-    for batch in loader.batches(0, 0) {
-        let index = batch.index.clone();
-        let x = data::features(batch, device);
-        let logits = data::host(model.forward(x, adjacency.clone()).logits)?;
-        if let Some(i) = logits.iter().position(|v| !v.is_finite()) {
-            return Err(Error::config(
-                "logits",
-                format!("window {} gives {}", index[i / c], logits[i]),
-                "the weights diverged; lower --lr or use --state-mixing bounded",
-            ));
-        }
-        scores.extend(loss::probabilities(&logits, c));
-    }
-    let targets = indices.iter().map(|&i| data.dataset.y[i]).collect();
-    let predictions = Predictions::new(targets, scores.clone(), c.max(2))?;
-    Ok(Predicted {
-        predictions,
-        scores,
-        waited: loader.times().waited,
-    })
 }

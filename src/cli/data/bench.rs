@@ -24,6 +24,7 @@ use super::text::bytes;
 use crate::error::{Error, Result};
 use crate::report::tables::Table;
 use crate::run::RunConfig;
+use crate::training::classification::Classification;
 use crate::training::data::FoldData;
 use crate::training::trainer::{self, Ended};
 
@@ -446,13 +447,14 @@ impl Bench<'_> {
         };
         let data = FoldData::new(&dataset, fold, &config)?;
         let stop = AtomicBool::new(false);
+        let device = device("cpu")?;
+        let objective = Classification::new(&config.model, &config.training, &data, 0, &device)?;
         let ended = trainer::train(&trainer::Task {
-            model: &config.model,
+            objective: &objective,
             training: &config.training,
-            data: &data,
             seed: 0,
             folder: &self.scratch.folder(name)?,
-            device: &device("cpu")?,
+            device: &device,
             stop: &stop,
             label: "",
             verbose: false,

@@ -11,6 +11,7 @@
 //! | `chickenpox` | 20 × 521 | 1 week | neighbours | PyTorch Geometric Temporal 9:1 |
 //! | `england-covid` | 129 × 61 | 1 day | mobility, one a day | the same |
 //! | `montevideo-bus` | 675 × 744 | 1 h | bus lines | the same |
+//! | `us-income` (shipped) | 48 × 81 | 1 year | neighbours | 6:2:2 |
 
 mod beijing_air;
 mod largest;
@@ -20,6 +21,7 @@ mod own;
 mod pems;
 mod pemsd7m;
 mod pyg_temporal;
+mod us_income;
 
 use std::path::{Path, PathBuf};
 
@@ -47,6 +49,7 @@ const NAMES: &[&str] = &[
     "pems-bay",
     "pems08",
     "pemsd7m",
+    "us-income",
 ];
 
 /// Share of the training part that validates where the published protocol has no validation part:
@@ -133,6 +136,7 @@ pub fn load_series(config: &SeriesConfig) -> Result<SeriesSet> {
         "montevideo-bus" => pyg_temporal::montevideo_bus(dir),
         "pems03" | "pems04" | "pems07" | "pems08" => pems::read(dir, &hyphens),
         "pemsd7m" => pemsd7m::read(dir),
+        "us-income" => us_income::read(dir),
         _ => match own::folder(&config.name, dir) {
             Some(folder) => own::read(&folder, clock),
             None => Err(Error::unknown("series", &config.name, NAMES)),

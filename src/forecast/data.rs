@@ -1,0 +1,542 @@
+//! What a forecaster sees: windows gathered straight from the series.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use ndarray::Array3;
+use rayon::prelude::*;
+use tgmamba_graph::datasets::SeriesSet;
+use tgmamba_graph::series::{ForecastSplit, Series, SeriesGraph, WindowStarts};
+use tgmamba_graph::split::Fold;
+use tgmamba_graph::topology::{CsrGraph, Symmetry};
+
+use super::calendar::Calendar;
+use super::config::{ForecastConfig, GraphUse};
+use super::scale::SeriesScaler;
+use crate::error::{Error, Result};
+
+/// Scaled history, calendar, graph and parts of one fold.
+#[derive(Debug, Clone)]
+pub struct ForecastData {
+    /// The series as it was read.
+    pub series: Arc<Series>,
+    /// Settings, complete.
+    pub config: ForecastConfig,
+    /// First steps of the windows that train, choose and test.
+    pub fold: Fold,
+    /// Scale, by column: the targets first, then the covariates.
+    pub scaler: SeriesScaler,
+    /// Times of the steps.
+    pub calendar: Calendar,
+    /// Features behind the columns.
+    columns: Vec<usize>,
+    /// (time, nodes, columns), 0 where not observed.
+    scaled: Array3<f32>,
+    /// Whether a target is missing somewhere, so that models are told where.
+    masked: bool,
+    graph: Graphs,
+}
+
+/// The edges that are used.
+#[derive(Debug, Clone)]
+enum Graphs {
+    None,
+    /// Row-major (v, v).
+    Fixed(Arc<Vec<f32>>),
+    /// One for each step.
+    PerStep(Vec<Arc<CsrGraph>>),
+}
+
+/// Windows side by side, on the host; row-major.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostBatch {
+    /// First steps of the windows.
+    pub starts: Vec<usize>,
+    /// Scaled history (b, v, l, f): targets, covariates, and where targets were observed if that
+    /// is not everywhere.
+    pub x: Vec<f32>,
+    /// Calendar of the history (b, l, c).
+    pub clock: Vec<f32>,
+    /// Place in the day of the last step in, (b).
+    pub slot: Vec<i32>,
+    /// Day of the week of it, (b).
+    pub weekday: Vec<i32>,
+    /// The last observed scaled value of each target, 0 if there is none, (b, v, k).
+    pub last: Vec<f32>,
+    /// Scaled targets (b, v, h, k), 0 where not observed.
+    pub y: Vec<f32>,
+    /// 1 where a target was observed, else 0, (b, v, h, k).
+    pub mask: Vec<f32>,
+    /// Graph of every step in, (b, l, v, v), if it changes.
+    pub graph: Option<Vec<f32>>,
+}
+
+/// What goes into a forecaster.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// Scaled history (b, v, l, f), the k targets first.
+    pub x: Tensor<4>,
+    /// Calendar of the history (b, l, c); absent without a calendar.
+    pub clock: Option<Tensor<3>>,
+    /// Place in the day of the last step in, (b).
+    pub slot: Tensor<1, Int>,
+    /// Day of the week of it, (b).
+    pub weekday: Tensor<1, Int>,
+    /// Last observed scaled value of the targets, (b, v, k).
+    pub last: Tensor<3>,
+    /// Given adjacency, entry [target, source], (1 or b, 1 or l, v, w); absent if none is used.
+    pub graph: Option<Tensor<4>>,
+}
+
+/// Sizes that a forecaster is built for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// Nodes, v.
+    pub nodes: usize,
+    /// Features in, f.
+    pub features: usize,
+    /// Calendar features, c.
+    pub clock: usize,
+    /// Places in a day.
+    pub slots: usize,
+    /// Days of the week.
+    pub weekdays: usize,
+    /// Steps in, l.
+    pub history: usize,
+    /// Steps out, h.
+    pub horizon: usize,
+    /// Targets, k.
+    pub targets: usize,
+    /// Values for each target, q.
+    pub outputs: usize,
+    /// Whether a graph is given.
+    pub graph: bool,
+}
+
+/// The folds of a configuration: one, or one for each rolling origin.
+///
+/// With n origins the test windows are cut into n pieces in order. The model that forecasts a piece
+/// trains on every window that ends before the piece begins, the last of them validating in the
+/// share of the original split.
+///
+/// # Errors
+/// As [`ForecastSplit::starts`], and more origins than test windows.
+pub fn folds(config: &ForecastConfig, split: ForecastSplit, steps: usize) -> Result<Vec<Fold>> {
+    let (l, h) = (config.history, config.horizon);
+    let WindowStarts {
+        train,
+        validation,
+        test,
+    } = split.starts(steps, l, h)?;
+    if config.origins == 1 {
+        return Ok(vec![Fold {
+            name: "holdout".into(),
+            train,
+            validation,
+            test,
+        }]);
+    }
+    if config.origins > test.len() {
+        return Err(Error::config(
+            "forecast.origins",
+            format!("{} origins for {} test windows", config.origins, test.len()),
+            "give fewer origins, or a larger test part",
+        ));
+    }
+    let share = validation.len() as f64 / (train.len() + validation.len()) as f64;
+    let size = test.len().div_ceil(config.origins);
+    let pieces = test.chunks(size).enumerate();
+    Ok(pieces
+        .map(|(i, piece)| {
+            // Nothing that training sees may lie at or after the first step that is forecast.
+            let known = (piece[0] + l + 1).saturating_sub(l + h);
+            let mut train: Vec<usize> = (train[0]..known.max(train[0] + 1)).collect();
+            let held = (train.len() as f64 * share).round() as usize;
+            let validation = train.split_off(train.len() - held);
+            Fold {
+                name: format!("origin{}", i + 1),
+                train,
+                validation,
+                test: piece.to_vec(),
+            }
+        })
+        .collect())
+}
+
+impl ForecastData {
+    /// Prepares a fold.
+    ///
+    /// # Errors
+    /// Unknown features, a target that training or testing never observes, a calendar without a
+    /// clock.
+    pub fn new(set: &SeriesSet, fold: Fold, config: &ForecastConfig) -> Result<Self> {
+        let series = Arc::new(set.series.clone());
+        Self::of(series, fold, config)
+    }
+
+    /// As [`new`](Self::new), sharing the series.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn of(series: Arc<Series>, fold: Fold, config: &ForecastConfig) -> Result<Self> {
+        config.validate()?;
+        let columns = columns(&series, config)?;
+        let k = config.targets.len();
+        let (steps, v, _) = series.dim();
+        let window = config.history + config.horizon;
+        let mut seen = vec![false; steps];
+        for start in &fold.train {
+            seen[*start..(start + window).min(steps)].fill(true);
+        }
+        let scaling = config
+            .scaling
+            .unwrap_or(tgmamba_graph::series::Scaling::Zscore);
+        let scaler = SeriesScaler::fit(&series, &columns, k, &seen, scaling, config.transform)?;
+        let data = Self {
+            calendar: Calendar::new(
+                series.time.as_ref(),
+                config.calendar.as_deref(),
+                config.horizon,
+            )?,
+            scaled: scaler.scaled(&series, &columns),
+            masked: (0..k).any(|c| {
+                series.observed.is_some()
+                    && (0..steps).any(|t| (0..v).any(|n| !series.is_observed(t, n, columns[c])))
+            }),
+            graph: graphs(&series, config.graph)?,
+            config: config.clone(),
+            fold,
+            scaler,
+            columns,
+            series,
+        };
+        data.check_targets()?;
+        if !data.scaler.unseen().is_empty() {
+            let names: Vec<&str> = data
+                .scaler
+                .unseen()
+                .iter()
+                .take(5)
+                .map(|n| &*data.series.sensors[*n])
+                .collect();
+            log::warn!(
+                "{} sensors are never observed in the training part ({}); they are scaled as all \
+                 others together",
+                data.scaler.unseen().len(),
+                names.join(", ")
+            );
+        }
+        Ok(data)
+    }
+
+    /// A part without any observed target teaches or tells nothing.
+    fn check_targets(&self) -> Result<()> {
+        let parts = [
+            ("training", &self.fold.train),
+            ("validation", &self.fold.validation),
+            ("test", &self.fold.test),
+        ];
+        for (name, starts) in parts {
+            let any = starts.iter().any(|start| {
+                (0..self.config.horizon).any(|s| {
+                    (0..self.nodes()).any(|v| {
+                        self.target_at(start + self.config.history + s, v, 0)
+                            .is_some()
+                    })
+                })
+            });
+            if !starts.is_empty() && !any {
+                return Err(Error::config(
+                    format!("feature {}", self.config.targets[0]),
+                    format!("is never observed in the {name} part"),
+                    "check the null value of the feature, or change the split",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Number of nodes, v.
+    pub fn nodes(&self) -> usize {
+        self.scaled.dim().1
+    }
+
+    /// Sizes for a forecaster.
+    pub fn sizes(&self) -> Sizes {
+        let config = &self.config;
+        Sizes {
+            nodes: self.nodes(),
+            features: self.features(),
+            clock: self.calendar.features().len(),
+            slots: self.calendar.slots(),
+            weekdays: self.calendar.weekdays(),
+            history: config.history,
+            horizon: config.horizon,
+            targets: config.targets.len(),
+            outputs: config.outputs(),
+            graph: !matches!(self.graph, Graphs::None),
+        }
+    }
+
+    fn features(&self) -> usize {
+        self.columns.len()
+            + if self.masked {
+                self.config.targets.len()
+            } else {
+                0
+            }
+    }
+
+    /// Raw value of target `k` at a step of the series; `None` if not observed or past the end.
+    pub fn target_at(&self, step: usize, node: usize, k: usize) -> Option<f32> {
+        let feature = self.columns[k];
+        let inside = step < self.series.len();
+        (inside && self.series.is_observed(step, node, feature))
+            .then(|| self.series.values[[step, node, feature]])
+    }
+
+    /// Gathers windows; targets past the end of the series count as not observed.
+    pub fn gather(&self, starts: &[usize]) -> HostBatch {
+        let sizes = self.sizes();
+        let (v, f, c) = (sizes.nodes, sizes.features, sizes.clock);
+        let (l, h, k) = (sizes.history, sizes.horizon, sizes.targets);
+        let b = starts.len();
+        let mut batch = HostBatch {
+            starts: starts.to_vec(),
+            x: vec![0.0; b * v * l * f],
+            clock: vec![0.0; b * l * c],
+            slot: vec![0; b],
+            weekday: vec![0; b],
+            last: vec![0.0; b * v * k],
+            y: vec![0.0; b * v * h * k],
+            mask: vec![0.0; b * v * h * k],
+            graph: None,
+        };
+        batch
+            .x
+            .par_chunks_mut(v * l * f)
+            .zip(batch.last.par_chunks_mut(v * k))
+            .zip(starts)
+            .for_each(|((x, last), start)| self.fill_history(*start, x, last));
+        batch
+            .y
+            .par_chunks_mut(v * h * k)
+            .zip(batch.mask.par_chunks_mut(v * h * k))
+            .zip(starts)
+            .for_each(|((y, mask), start)| self.fill_targets(start + l, y, mask));
+        for (i, start) in starts.iter().enumerate() {
+            if c > 0 {
+                let rows = batch.clock[i * l * c..(i + 1) * l * c].chunks_mut(c);
+                for (t, row) in rows.enumerate() {
+                    self.calendar.fill(start + t, row);
+                }
+            }
+            let (slot, day) = self.calendar.place(start + l - 1);
+            (batch.slot[i], batch.weekday[i]) = (slot as i32, day as i32);
+        }
+        if let Graphs::PerStep(graphs) = &self.graph {
+            let mut dense = vec![0.0; b * l * v * v];
+            dense
+                .par_chunks_mut(v * v)
+                .enumerate()
+                .for_each(|(i, out)| {
+                    let step = starts[i / l] + i % l;
+                    fill_dense(&graphs[step.min(graphs.len() - 1)], out);
+                });
+            batch.graph = Some(dense);
+        }
+        batch
+    }
+
+    fn fill_history(&self, start: usize, x: &mut [f32], last: &mut [f32]) {
+        let (l, k, n) = (
+            self.config.history,
+            self.config.targets.len(),
+            self.columns.len(),
+        );
+        let f = self.features();
+        for (node, x) in x.chunks_mut(l * f).enumerate() {
+            for (t, out) in x.chunks_mut(f).enumerate() {
+                for (column, value) in out[..n].iter_mut().enumerate() {
+                    *value = self.scaled[[start + t, node, column]];
+                }
+                for target in 0..k {
+                    let seen = self
+                        .series
+                        .is_observed(start + t, node, self.columns[target]);
+                    if self.masked {
+                        out[n + target] = f32::from(u8::from(seen));
+                    }
+                    if seen {
+                        last[node * k + target] = out[target];
+                    }
+                }
+            }
+        }
+    }
+
+    fn fill_targets(&self, first: usize, y: &mut [f32], mask: &mut [f32]) {
+        let (h, k) = (self.config.horizon, self.config.targets.len());
+        for (i, (y, mask)) in y.iter_mut().zip(mask).enumerate() {
+            let (node, step, target) = (i / (h * k), first + i / k % h, i % k);
+            if self.target_at(step, node, target).is_some() {
+                *y = self.scaled[[step, node, target]];
+                *mask = 1.0;
+            }
+        }
+    }
+
+    /// The given graph if it is the same at every step, (1, 1, v, w).
+    pub fn fixed_graph(&self, device: &Device) -> Option<Tensor<4>> {
+        let v = self.nodes();
+        match &self.graph {
+            Graphs::Fixed(dense) => {
+                let data = TensorData::new(dense.to_vec(), [1, 1, v, v]);
+                Some(Tensor::from_data(data, device))
+            }
+            _ => None,
+        }
+    }
+
+    /// A batch on a device, with the graph of [`fixed_graph`](Self::fixed_graph) if that is what
+    /// is used.
+    pub fn input(&self, batch: &HostBatch, fixed: Option<&Tensor<4>>, device: &Device) -> Input {
+        let sizes = self.sizes();
+        let (b, v, l) = (batch.starts.len(), sizes.nodes, sizes.history);
+        let ints = |values: &[i32]| {
+            Tensor::<1, Int>::from_data(TensorData::new(values.to_vec(), [b]), device)
+        };
+        Input {
+            x: Tensor::from_data(
+                TensorData::new(batch.x.clone(), [b, v, l, sizes.features]),
+                device,
+            ),
+            clock: (sizes.clock > 0).then(|| {
+                let data = TensorData::new(batch.clock.clone(), [b, l, sizes.clock]);
+                Tensor::from_data(data, device)
+            }),
+            slot: ints(&batch.slot),
+            weekday: ints(&batch.weekday),
+            last: Tensor::from_data(
+                TensorData::new(batch.last.clone(), [b, v, sizes.targets]),
+                device,
+            ),
+            graph: match &batch.graph {
+                Some(dense) => {
+                    let data = TensorData::new(dense.clone(), [b, l, v, v]);
+                    Some(Tensor::from_data(data, device))
+                }
+                None => fixed.cloned(),
+            },
+        }
+    }
+
+    /// The groups of test windows that the reported steps are counted over.
+    ///
+    /// Most protocols have one. T-GCN cuts windows anew for each horizon, so that shorter horizons
+    /// have more of them: then the windows are those of the shortest reported step, and each has
+    /// the number of the longest one it belongs to.
+    ///
+    /// # Errors
+    /// As [`ForecastSplit::starts`].
+    pub fn test_windows(&self) -> Result<Vec<(usize, usize)>> {
+        let report = &self.config.report;
+        let longest = report.len() - 1;
+        let own = self.config.split.filter(|s| {
+            matches!(
+                s,
+                ForecastSplit::Steps {
+                    drop_last: true,
+                    ..
+                }
+            ) && self.config.origins == 1
+        });
+        let Some(split) = own else {
+            return Ok(self.fold.test.iter().map(|s| (*s, longest)).collect());
+        };
+        let mut group = BTreeMap::new();
+        for (i, steps) in report.iter().enumerate() {
+            let starts = split.starts(self.series.len(), self.config.history, *steps)?;
+            group.extend(starts.test.into_iter().map(|s| (s, i)));
+        }
+        Ok(group.into_iter().collect())
+    }
+}
+
+/// Features of the targets, then of the covariates.
+fn columns(series: &Series, config: &ForecastConfig) -> Result<Vec<usize>> {
+    let mut columns = Vec::new();
+    for name in &config.targets {
+        let feature = series.feature(name)?;
+        if columns.contains(&feature) {
+            return Err(Error::config(
+                "forecast.targets",
+                format!("{name} is named twice"),
+                "name every target once",
+            ));
+        }
+        columns.push(feature);
+    }
+    let all = config.covariates.iter().any(|c| c == "all");
+    let wanted = match all {
+        true => (0..series.features.len()).collect(),
+        false => config
+            .covariates
+            .iter()
+            .map(|name| series.feature(name))
+            .collect::<Result<Vec<_>>>()?,
+    };
+    for feature in wanted {
+        if !columns.contains(&feature) {
+            columns.push(feature);
+        }
+    }
+    Ok(columns)
+}
+
+fn graphs(series: &Series, using: GraphUse) -> Result<Graphs> {
+    let Some(given) = series.graph.as_ref().filter(|_| using != GraphUse::None) else {
+        if using == GraphUse::Undirected || using == GraphUse::Reversed {
+            return Err(Error::config(
+                "forecast.graph",
+                "the data came without a graph",
+                "use --graph none, and --adaptive true to learn one",
+            ));
+        }
+        return Ok(Graphs::None);
+    };
+    let turned = |graph: &CsrGraph| match using {
+        GraphUse::Undirected => graph.symmetrised(Symmetry::Max),
+        GraphUse::Reversed => graph.transposed(),
+        GraphUse::Given | GraphUse::None => graph.clone(),
+    };
+    Ok(match given {
+        SeriesGraph::Static(graph) => {
+            let graph = turned(graph);
+            let isolated = graph.isolated();
+            if !isolated.is_empty() {
+                log::warn!(
+                    "{} of {} sensors have no edge; they are forecast from their own history and \
+                     the learned graph alone",
+                    isolated.len(),
+                    graph.n_nodes()
+                );
+            }
+            let mut dense = vec![0.0; graph.n_nodes() * graph.n_nodes()];
+            fill_dense(&graph, &mut dense);
+            Graphs::Fixed(Arc::new(dense))
+        }
+        SeriesGraph::PerStep(graphs) => {
+            Graphs::PerStep(graphs.iter().map(|g| Arc::new(turned(g))).collect())
+        }
+    })
+}
+
+/// Writes a graph into a row-major matrix of zeros, entry [target, source].
+fn fill_dense(graph: &CsrGraph, out: &mut [f32]) {
+    let v = graph.n_nodes();
+    for (source, target, weight) in graph.edges() {
+        out[target * v + source] = weight;
+    }
+}

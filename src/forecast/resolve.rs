@@ -1,0 +1,253 @@
+//! The configuration of a forecasting run: from defaults, data set, file and flags to what is stored.
+
+use serde_json::{Value, json};
+use tgmamba_graph::datasets::{self, SeriesConfig, SeriesSet, load_series, series_names};
+use tgmamba_graph::split::Fold;
+
+use super::config::ForecastConfig;
+use super::data::{self, ForecastData};
+use crate::error::{Error, Result};
+use crate::models::ModelConfig;
+use crate::run::config::{RunConfig, merge, set};
+use crate::run::presets;
+
+/// What a run learns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Task {
+    /// Classes of windows.
+    Classification,
+    /// The next steps of a series.
+    Forecast,
+}
+
+/// The task of a configuration: what is asked for, else what the data set is for.
+///
+/// # Errors
+/// A data set that is for the other task, or settings of it.
+pub fn task_of(user: &Value, asked: Option<Task>) -> Result<Task> {
+    let name = user.pointer("/dataset/name").and_then(Value::as_str);
+    let found = name.map(|name| task_of_dataset(name, user));
+    let section = user.get("forecast").is_some();
+    match (asked, found) {
+        (Some(Task::Forecast), Some(Task::Classification)) => Err(Error::config(
+            "--task",
+            format!("{} has windows with classes", name.unwrap_or_default()),
+            format!("forecast one of {}", series_names().join(", ")),
+        )),
+        (Some(Task::Classification), Some(Task::Forecast)) => Err(Error::config(
+            "--task",
+            format!("{} is a series without classes", name.unwrap_or_default()),
+            format!("classify one of {}", datasets::names().join(", ")),
+        )),
+        (Some(task), _) => Ok(task),
+        (None, Some(Task::Classification)) if section => Err(Error::config(
+            "forecast",
+            format!("{} is classified, not forecast", name.unwrap_or_default()),
+            "leave the settings of forecasts out, or choose a series",
+        )),
+        (None, Some(task)) => Ok(task),
+        (None, None) if section => Ok(Task::Forecast),
+        (None, None) => Ok(Task::Classification),
+    }
+}
+
+fn task_of_dataset(name: &str, user: &Value) -> Task {
+    let hyphens = name.replace('_', "-").to_lowercase();
+    if series_names().contains(&hyphens.as_str()) {
+        return Task::Forecast;
+    }
+    // A folder of one's own says what it is for.
+    let inside = |root: &str| std::path::Path::new(root).join(name).join("dataset.toml");
+    let below = user.pointer("/dataset/data_dir").and_then(Value::as_str);
+    let texts = [Some(inside("")), below.map(inside)];
+    let forecast = texts.into_iter().flatten().any(|path| {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let table = toml::from_str::<toml::Table>(&text).unwrap_or_default();
+        table.contains_key("forecast")
+    });
+    match forecast || user.get("forecast").is_some() && !is_classified(&hyphens) {
+        true => Task::Forecast,
+        false => Task::Classification,
+    }
+}
+
+fn is_classified(name: &str) -> bool {
+    datasets::names().contains(&name)
+}
+
+/// Sections that say something about windows with classes only.
+const OTHER_TASK: [&str; 2] = ["split", "node_features"];
+
+/// A forecasting run that is ready to train.
+pub struct Resolved {
+    /// Everything that decides it.
+    pub config: RunConfig,
+    /// The series.
+    pub set: SeriesSet,
+}
+
+/// Fills in what was left open: preset of the data set, then its protocol. Loads the series.
+///
+/// # Errors
+/// Unknown or contradictory fields, and everything that loading the series can find.
+pub fn resolve(user: Value) -> Result<Resolved> {
+    let name = user.pointer("/dataset/name").and_then(Value::as_str);
+    let name = name.unwrap_or(presets::DEFAULT_SERIES);
+    let hyphens = name.replace('_', "-").to_lowercase();
+    let known = series_names().iter().find(|n| **n == hyphens);
+    let name = known.map_or(name, |n| n).to_string();
+    for section in OTHER_TASK {
+        if user.get(section).is_some() {
+            return Err(Error::config(
+                section,
+                "is a setting of classification",
+                "for forecasts see the section forecast: --history, --horizon, --set \
+                 forecast.split=...",
+            ));
+        }
+    }
+    let mut user = user;
+    move_shared(&mut user);
+    let mut value = presets::base();
+    merge(&mut value, presets::of_forecast());
+    merge(&mut value, presets::of(&name));
+    let kind = user.pointer("/forecast/model").cloned();
+    if let Some(kind) = kind.as_ref().and_then(Value::as_str) {
+        merge(&mut value, presets::of_forecaster(kind));
+    }
+    if let Some(split) = user.pointer_mut("/forecast/split") {
+        // One split is not a change to another.
+        let split = split.take();
+        set(&mut value, "forecast.split", split);
+    }
+    merge(&mut value, user);
+    set(&mut value, "dataset.name", json!(name));
+    let set_of = load_series(&SeriesConfig {
+        name,
+        data_dir: value
+            .pointer("/dataset/data_dir")
+            .and_then(Value::as_str)
+            .map(Into::into),
+        ..SeriesConfig::default()
+    })?;
+    let forecast: ForecastConfig =
+        serde_json::from_value(value["forecast"].take()).map_err(|e| {
+            Error::config(
+                "[forecast]",
+                e.to_string(),
+                "see --help and the README for the settings",
+            )
+        })?;
+    let mut forecast = forecast.filled(&set_of.protocol);
+    if let Some(graph) = &set_of.series.graph {
+        let directed = match graph {
+            tgmamba_graph::series::SeriesGraph::Static(g) => !g.is_symmetric(),
+            tgmamba_graph::series::SeriesGraph::PerStep(g) => g.iter().any(|g| !g.is_symmetric()),
+        };
+        log::info!(
+            "the given graph is {}",
+            if directed { "directed" } else { "undirected" }
+        );
+    }
+    if forecast.calendar.is_none() {
+        let calendar = super::calendar::Calendar::new(set_of.series.time.as_ref(), None, 0)?;
+        forecast.calendar = Some(calendar.features().to_vec());
+    }
+    forecast.validate()?;
+    value["forecast"] = serde_json::to_value(&forecast)
+        .map_err(|e| Error::config("forecast", e.to_string(), "report this as a defect"))?;
+    let config = RunConfig::from_value(value)
+        .map_err(|e| Error::config("configuration", e, "see --help for the settings"))?;
+    let mut config = RunConfig {
+        model: config.model.resolved(),
+        ..config
+    };
+    config.training.validate()?;
+    config.model.validate_blocks()?;
+    if config.seeds == 0 {
+        return Err(Error::config("seeds", "is 0", "give at least 1"));
+    }
+    let folds = folds(&config, &set_of)?;
+    if let Some(fold) = folds.first() {
+        // What the data decide, and whatever is wrong with them, is known before there is a run.
+        let data = ForecastData::new(&set_of, fold.clone(), &forecast)?;
+        let sizes = data.sizes();
+        config.model = ModelConfig {
+            input_dim: sizes.features,
+            num_vertices: sizes.nodes,
+            ..config.model
+        };
+    }
+    Ok(Resolved {
+        config,
+        set: set_of,
+    })
+}
+
+/// Flags that both tasks have stand where classification has them.
+fn move_shared(user: &mut Value) {
+    if let Some(kind) = user.pointer_mut("/graph/kind").map(Value::take) {
+        set(user, "forecast.graph", kind);
+    }
+    if let Some(scale) = user.get_mut("scale").map(Value::take) {
+        set(user, "forecast.scaling", scale);
+    }
+    if let Some(object) = user.as_object_mut() {
+        object.remove("graph");
+        object.remove("scale");
+    }
+}
+
+/// The forecast section.
+///
+/// # Errors
+/// A configuration of another task.
+pub fn section(config: &RunConfig) -> Result<&ForecastConfig> {
+    config.forecast.as_ref().ok_or_else(|| {
+        Error::config(
+            "forecast",
+            "the run is one of classification",
+            "give a run of a forecast",
+        )
+    })
+}
+
+/// The folds of a run.
+///
+/// # Errors
+/// As [`data::folds`].
+pub fn folds(config: &RunConfig, set: &SeriesSet) -> Result<Vec<Fold>> {
+    folds_of(config, set, set.series.len())
+}
+
+/// The folds of a run that was trained on the first `steps` steps.
+///
+/// # Errors
+/// As [`data::folds`], and a series that has become shorter.
+pub fn folds_of(config: &RunConfig, set: &SeriesSet, steps: usize) -> Result<Vec<Fold>> {
+    if steps > set.series.len() {
+        return Err(Error::config(
+            "series",
+            format!(
+                "has {} steps; the run was trained on {steps}",
+                set.series.len()
+            ),
+            "give the series of the run, or one that has grown",
+        ));
+    }
+    let forecast = section(config)?;
+    let split = forecast.split.unwrap_or(set.protocol.split);
+    data::folds(forecast, split, steps)
+}
+
+/// Reads the series of a run again.
+///
+/// # Errors
+/// As [`load_series`].
+pub fn load(config: &RunConfig) -> Result<SeriesSet> {
+    load_series(&SeriesConfig {
+        name: config.dataset.name.clone(),
+        data_dir: config.dataset.data_dir.clone(),
+        ..SeriesConfig::default()
+    })
+}
