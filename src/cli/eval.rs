@@ -112,8 +112,12 @@ fn run(args: &EvalArgs) -> Result<()> {
     if config.forecast.is_some() {
         let evaluation = forecast::evaluation::evaluate(&folder, &device)?;
         say!("{}", evaluation.text());
+        evaluation::write_report(&folder, &evaluation.record(&folder, &device)?)?;
         let at = folder.path().display();
-        say!("written: {at}/test.json, {at}/nodes.csv, {at}/predictions.parquet");
+        say!(
+            "written: {at}/test.json, {at}/nodes.csv, {at}/predictions.parquet, {at}/plots/, \
+             {at}/report.html"
+        );
         return Ok(());
     }
     let evaluation = evaluation::evaluate(&folder, &device, &cache_options(args.no_cache))?;

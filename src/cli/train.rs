@@ -10,6 +10,7 @@ use clap::{CommandFactory, Parser, error::ErrorKind};
 use serde_json::json;
 use tgmamba_graph::datasets::{SeriesSet, load_with};
 use tgmamba_graph::scale::Scaler;
+use tgmamba_graph::series::SeriesGraph;
 use tgmamba_graph::split::{self, Fold};
 use tgmamba_graph::topology::SensorGraph;
 use tgmamba_graph::{Dataset, SourceFile};
@@ -126,8 +127,19 @@ impl Material {
             Self::Series(set) => {
                 let (l, v, _) = set.series.dim();
                 let forecast = config.forecast.clone().unwrap_or_default();
+                let graph = match &set.series.graph {
+                    None => "no graph".to_string(),
+                    Some(SeriesGraph::PerStep(_)) => "a graph for each step".into(),
+                    Some(SeriesGraph::Static(g)) => {
+                        let kind = match g.is_symmetric() {
+                            true => "undirected",
+                            false => "directed",
+                        };
+                        format!("{} edges, {kind}", g.n_edges())
+                    }
+                };
                 format!(
-                    "{l} steps of {v} sensors; {} forecasts {} steps of {} from {}",
+                    "{l} steps of {v} sensors, {graph}; {} forecasts {} steps of {} from {}",
                     forecast.model,
                     forecast.horizon,
                     forecast.targets.join(", "),

@@ -18,8 +18,11 @@ pub mod model;
 pub mod naive;
 pub mod objective;
 pub mod outlook;
+pub mod record;
 pub mod resolve;
 pub mod scale;
+#[cfg(all(test, feature = "flex"))]
+mod tests;
 
 pub use config::ForecastConfig;
 pub use data::ForecastData;

@@ -1,5 +1,7 @@
 //! The configuration of a forecasting run: from defaults, data set, file and flags to what is stored.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 use tgmamba_graph::datasets::{self, SeriesConfig, SeriesSet, load_series, series_names};
 use tgmamba_graph::split::Fold;
@@ -26,7 +28,7 @@ pub enum Task {
 /// A data set that is for the other task, or settings of it.
 pub fn task_of(user: &Value, asked: Option<Task>) -> Result<Task> {
     let name = user.pointer("/dataset/name").and_then(Value::as_str);
-    let found = name.map(|name| task_of_dataset(name, user));
+    let found = name.map(|name| task_of_dataset(name, user)).transpose()?;
     let section = user.get("forecast").is_some();
     match (asked, found) {
         (Some(Task::Forecast), Some(Task::Classification)) => Err(Error::config(
@@ -51,28 +53,34 @@ pub fn task_of(user: &Value, asked: Option<Task>) -> Result<Task> {
     }
 }
 
-fn task_of_dataset(name: &str, user: &Value) -> Task {
+fn task_of_dataset(name: &str, user: &Value) -> Result<Task> {
     let hyphens = name.replace('_', "-").to_lowercase();
     if series_names().contains(&hyphens.as_str()) {
-        return Task::Forecast;
+        return Ok(Task::Forecast);
+    }
+    if datasets::names().contains(&hyphens.as_str()) {
+        return Ok(Task::Classification);
     }
     // A folder of one's own says what it is for.
-    let inside = |root: &str| std::path::Path::new(root).join(name).join("dataset.toml");
     let below = user.pointer("/dataset/data_dir").and_then(Value::as_str);
-    let texts = [Some(inside("")), below.map(inside)];
-    let forecast = texts.into_iter().flatten().any(|path| {
-        let text = std::fs::read_to_string(path).unwrap_or_default();
-        let table = toml::from_str::<toml::Table>(&text).unwrap_or_default();
-        table.contains_key("forecast")
-    });
-    match forecast || user.get("forecast").is_some() && !is_classified(&hyphens) {
-        true => Task::Forecast,
-        false => Task::Classification,
+    let folders = [Some(Path::new("")), below.map(Path::new)];
+    let mut folders = folders.into_iter().flatten().map(|root| root.join(name));
+    match folders.find(|f| f.exists()) {
+        Some(folder) => {
+            let text = std::fs::read_to_string(folder.join("dataset.toml")).unwrap_or_default();
+            let table = toml::from_str::<toml::Table>(&text).unwrap_or_default();
+            Ok(match table.contains_key("forecast") {
+                true => Task::Forecast,
+                false => Task::Classification,
+            })
+        }
+        // Whoever looks for the folder says what is wrong with it.
+        None if name.contains(['/', '\\', '.']) => Ok(Task::Classification),
+        None => {
+            let known = [datasets::names(), series_names()].concat();
+            Err(Error::unknown("data set", name, &known))
+        }
     }
-}
-
-fn is_classified(name: &str) -> bool {
-    datasets::names().contains(&name)
 }
 
 /// Sections that say something about windows with classes only.
@@ -139,16 +147,6 @@ pub fn resolve(user: Value) -> Result<Resolved> {
             )
         })?;
     let mut forecast = forecast.filled(&set_of.protocol);
-    if let Some(graph) = &set_of.series.graph {
-        let directed = match graph {
-            tgmamba_graph::series::SeriesGraph::Static(g) => !g.is_symmetric(),
-            tgmamba_graph::series::SeriesGraph::PerStep(g) => g.iter().any(|g| !g.is_symmetric()),
-        };
-        log::info!(
-            "the given graph is {}",
-            if directed { "directed" } else { "undirected" }
-        );
-    }
     if forecast.calendar.is_none() {
         let calendar = super::calendar::Calendar::new(set_of.series.time.as_ref(), None, 0)?;
         forecast.calendar = Some(calendar.features().to_vec());

@@ -75,6 +75,76 @@ pub struct RunRecord {
     pub folds: Vec<FoldRecord>,
     /// Graphs given and learned.
     pub graphs: Vec<GraphFigure>,
+    /// What only forecasts have.
+    pub forecast: Option<ForecastRecord>,
+}
+
+/// What a report shows of a forecast, of its first target.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ForecastRecord {
+    /// What is forecast, with its unit.
+    pub quantity: String,
+    /// Its unit; may be empty.
+    pub unit: String,
+    /// Whether positions along time are seconds since 1970; else steps.
+    pub clock: bool,
+    /// Errors of each target, by name.
+    pub tables: Vec<(String, tables::Table)>,
+    /// Errors at each step ahead.
+    pub steps: Vec<StepError>,
+    /// Errors of each sensor.
+    pub sensors: Vec<SensorError>,
+    /// Some sensors against the truth.
+    pub excerpts: Vec<ForecastExcerpt>,
+}
+
+/// Errors some steps ahead, NaN where nothing was observed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct StepError {
+    /// Steps ahead, from 1.
+    pub step: usize,
+    /// Mean absolute error.
+    #[serde(deserialize_with = "nan_from_null")]
+    pub mae: f64,
+    /// Root of the mean squared error.
+    #[serde(deserialize_with = "nan_from_null")]
+    pub rmse: f64,
+}
+
+/// The error of a sensor.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SensorError {
+    /// Name.
+    pub name: String,
+    /// Place in the unit square; NaN if not known.
+    pub place: [f64; 2],
+    /// Mean absolute error; `None` where nothing was observed.
+    pub mae: Option<f64>,
+}
+
+/// A stretch of one sensor: points are (time, value).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ForecastExcerpt {
+    /// Name.
+    pub sensor: String,
+    /// Its mean absolute error over the whole test part.
+    pub mae: f64,
+    /// What was observed; NaN where nothing was.
+    pub observed: Vec<(f64, f64)>,
+    /// Forecasts.
+    pub lines: Vec<ForecastLine>,
+    /// (time, low, high) of the interval of the last line; may be empty.
+    pub band: Vec<(f64, f64, f64)>,
+}
+
+/// Forecasts that were made the same number of steps before.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ForecastLine {
+    /// Name, such as "forecast 12 steps before".
+    pub label: String,
+    /// Points.
+    pub points: Vec<(f64, f64)>,
 }
 
 /// A heading with facts, name and value, under it.
@@ -244,7 +314,9 @@ pub fn readable(metric: &str) -> String {
     metric
         .split(['-', '_'])
         .map(|word| match word {
-            "auroc" | "mae" | "rmse" | "mape" | "mse" | "f1" | "auprc" => word.to_uppercase(),
+            "auroc" | "mae" | "rmse" | "mape" | "mse" | "f1" | "auprc" | "crps" => {
+                word.to_uppercase()
+            }
             _ => word.to_string(),
         })
         .collect::<Vec<_>>()

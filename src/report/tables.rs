@@ -5,7 +5,7 @@ use super::{
 };
 
 /// Rows of cells under a header. The first column is aligned left, the others right.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Table {
     /// Column names.
     pub header: Vec<String>,

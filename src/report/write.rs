@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::plots::{
-    AdjacencyMatrix, ConfusionMatrix, Figure, FoldDots, LearningCurves, LearningRate,
-    PrecisionRecall, Roc, SensorNetwork, save,
+    AdjacencyMatrix, ConfusionMatrix, Figure, FoldDots, ForecastLines, HorizonErrors,
+    LearningCurves, LearningRate, PrecisionRecall, Roc, SensorErrors, SensorNetwork, save,
 };
-use super::{EpochRecord, Error, Result, RunRecord, html};
+use super::{EpochRecord, Error, ForecastRecord, Result, RunRecord, html};
 
 /// Writes `bytes` to `path` so that a reader sees the old file or the new one, never a part.
 ///
@@ -80,6 +80,34 @@ impl Gallery<'_> {
         Ok(())
     }
 
+    fn forecast(&mut self, forecast: &ForecastRecord) -> Result<()> {
+        if !forecast.excerpts.is_empty() {
+            let figure = ForecastLines {
+                excerpts: &forecast.excerpts,
+                quantity: &forecast.quantity,
+                clock: forecast.clock,
+            };
+            let caption = "Forecasts against the truth: an easy, a usual and a hard sensor";
+            self.add("forecasts", caption, &figure)?;
+        }
+        let unit = &forecast.unit;
+        if !forecast.steps.is_empty() {
+            let steps = &forecast.steps;
+            let figure = HorizonErrors { steps, unit };
+            self.add("error-by-step", "Error by steps ahead", &figure)?;
+        }
+        if !forecast.sensors.is_empty() {
+            let sensors = &forecast.sensors;
+            let figure = SensorErrors { sensors, unit };
+            self.add(
+                "error-by-sensor",
+                "MAE of each sensor at its place",
+                &figure,
+            )?;
+        }
+        Ok(())
+    }
+
     fn curves(
         &mut self,
         run: &RunRecord,
@@ -108,7 +136,7 @@ impl Gallery<'_> {
 /// page's path. Existing figures and page are replaced, other files are left alone.
 ///
 /// Figures: learning curves (of the run and of each fold with epochs), learning rate, confusion
-/// matrix, ROC, precision-recall, the metric across folds, and each graph as a matrix and on its
+/// matrix, ROC, precision-recall, forecasts and their errors by step and sensor, the metric across folds, and each graph as a matrix and on its
 /// sensors; those without data are left out.
 ///
 /// Errors: [`Error::Io`] if a file cannot be written, [`Error::Draw`] if a figure cannot be drawn.
@@ -148,6 +176,9 @@ pub fn write(run: &RunRecord, folder: &Path) -> Result<PathBuf> {
                 &figure,
             )?;
         }
+    }
+    if let Some(forecast) = &run.forecast {
+        gallery.forecast(forecast)?;
     }
     let metric = run.metric.as_str();
     if run.folds.len() > 1 && run.folds.iter().any(|f| f.metrics.contains_key(metric)) {

@@ -165,6 +165,13 @@ fn test_html(run: &RunRecord, test: &TestRecord) -> String {
     out
 }
 
+fn forecast_html(run: &RunRecord) -> String {
+    let tables = run.forecast.iter().flat_map(|f| &f.tables);
+    let parts = tables
+        .map(|(name, table)| format!("<h3>Errors of {}</h3>{}", escape(name), table_html(table)));
+    parts.collect()
+}
+
 fn heading(run: &RunRecord) -> String {
     if run.title.is_empty() {
         "Run".to_string()
@@ -237,11 +244,18 @@ pub(super) fn page(run: &RunRecord, plots: &[Plot]) -> String {
         );
     }
     if let Some(test) = &run.test {
-        let evaluation = ["confusion-matrix", "roc", "precision-recall"];
+        let evaluation = [
+            "confusion-matrix",
+            "roc",
+            "precision-recall",
+            "forecasts",
+            "error-by-step",
+            "error-by-sensor",
+        ];
         body += &format!(
             "<section><h2>Test <small>{}</small></h2>{}{}</section>",
             escape(&counted(test.samples, &test.unit)),
-            test_html(run, test),
+            test_html(run, test) + &forecast_html(run),
             figures(plots, |n| evaluation.contains(&n)),
         );
     }

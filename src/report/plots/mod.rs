@@ -10,6 +10,7 @@ pub mod canvas;
 pub mod classification;
 pub mod colour;
 pub mod folds;
+pub mod forecast;
 pub mod matrix;
 pub mod network;
 mod sensors;
@@ -18,6 +19,7 @@ pub mod training;
 
 pub use classification::{ConfusionMatrix, PrecisionRecall, Roc};
 pub use folds::FoldDots;
+pub use forecast::{ForecastLines, HorizonErrors, SensorErrors};
 pub use matrix::AdjacencyMatrix;
 pub use network::SensorNetwork;
 pub use signals::SignalsOverGraph;

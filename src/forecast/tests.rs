@@ -1,0 +1,374 @@
+//! Windows, folds, naive forecasts and bad input, on small series whose numbers can be seen.
+
+use std::sync::Arc;
+
+use burn::tensor::Device;
+use ndarray::Array3;
+use serde_json::json;
+use tgmamba_graph::Series;
+use tgmamba_graph::datasets::SeriesSet;
+use tgmamba_graph::series::{
+    Feature, ForecastProtocol, ForecastSplit, Scaling, SeriesGraph, Step, TimeAxis, TimeReport,
+};
+use tgmamba_graph::split::Fold;
+use tgmamba_graph::topology::CsrGraph;
+
+use super::config::{ForecastConfig, GraphUse};
+use super::data::{ForecastData, folds};
+use super::metrics::Errors;
+use super::model::ForecasterKind;
+use super::naive::Naive;
+use super::objective::{Forecasting, Piece};
+use super::resolve::{Task, task_of};
+use crate::models::ModelConfig;
+use crate::training::config::TrainingConfig;
+use crate::training::trainer::Objective;
+
+const HOUR: i64 = 3600;
+
+/// Two sensors, two features: y = 10 t + v, z = -y.
+fn set(steps: usize, change: impl Fn(usize, usize) -> Option<f32>) -> SeriesSet {
+    let values = Array3::from_shape_fn((steps, 2, 2), |(t, v, f)| {
+        let y = change(t, v).unwrap_or((10 * t + v) as f32);
+        if f == 0 { y } else { -y }
+    });
+    let features = vec![Feature::new("y", "km"), Feature::new("z", "")];
+    let names = vec!["a".to_string(), "b".to_string()];
+    let mut series = Series::new(Default::default(), names, features, values).unwrap();
+    series.time = Some(TimeAxis::regular(0, Step::Seconds(HOUR), steps).unwrap());
+    let graph = CsrGraph::from_edges(2, &[(0, 1, 2.0)]).unwrap();
+    SeriesSet {
+        series: series.with_graph(SeriesGraph::fixed(graph)).unwrap(),
+        protocol: ForecastProtocol {
+            history: 3,
+            horizon: 2,
+            report: vec![1, 2],
+            targets: vec!["y".into()],
+            split: split(false),
+            scaling: Scaling::None,
+            source: String::new(),
+        },
+        clock: TimeReport::default(),
+    }
+}
+
+fn split(drop_last: bool) -> ForecastSplit {
+    ForecastSplit::Steps {
+        train: 0.6,
+        test: 0.2,
+        drop_last,
+    }
+}
+
+fn data(
+    set: &SeriesSet,
+    change: impl Fn(&mut ForecastConfig),
+) -> crate::error::Result<ForecastData> {
+    let mut config = ForecastConfig::default();
+    change(&mut config);
+    let config = config.filled(&set.protocol);
+    let folds = folds(&config, config.split.unwrap(), set.series.len())?;
+    ForecastData::new(set, folds[0].clone(), &config)
+}
+
+#[test]
+fn windows_hold_history_and_horizon() {
+    let set = set(40, |_, _| None);
+    let data = data(&set, |c| c.covariates = vec!["all".into()]).unwrap();
+    let batch = data.gather(&[4, 7]);
+    // (b, v, l, f): window 4, sensor 1: 41, 51, 61, and z beside.
+    assert_eq!(batch.x[6..12], [41.0, -41.0, 51.0, -51.0, 61.0, -61.0]);
+    assert_eq!(batch.last, [60.0, 61.0, 90.0, 91.0]);
+    // (b, v, h): window 7 forecasts steps 10 and 11.
+    assert_eq!(batch.y[4..], [100.0, 110.0, 101.0, 111.0]);
+    assert!(batch.mask.iter().all(|m| *m == 1.0));
+    // 1970-01-01 04:00, a Thursday; the last step in is 06:00.
+    assert_eq!(batch.clock[..2], [4.0 / 24.0, 3.0 / 7.0]);
+    assert_eq!((batch.slot[0], batch.weekday[0]), (6, 3));
+}
+
+#[test]
+fn what_is_missing_is_told_and_not_counted() {
+    let set = set(40, |t, v| {
+        ((t, v) == (6, 0) || (t, v) == (8, 1)).then_some(f32::NAN)
+    });
+    let data = data(&set, |_| ()).unwrap();
+    let batch = data.gather(&[4]);
+    // y and whether it was observed: the last value of sensor a is the one before the gap.
+    assert_eq!(batch.x[..6], [40.0, 1.0, 50.0, 1.0, 0.0, 0.0]);
+    assert_eq!(batch.last, [50.0, 61.0]);
+    assert_eq!(batch.y, [70.0, 80.0, 71.0, 0.0]);
+    assert_eq!(batch.mask, [1.0, 1.0, 1.0, 0.0]);
+    // Past the end of the series nothing is observed.
+    assert_eq!(data.gather(&[36]).mask, [1.0, 0.0, 1.0, 0.0]);
+}
+
+#[test]
+fn graphs_are_used_as_asked() {
+    let set = set(40, |_, _| None);
+    let device = Device::flex();
+    for (using, expected) in [
+        (GraphUse::Given, Some([0.0, 0.0, 2.0, 0.0])),
+        (GraphUse::Undirected, Some([0.0, 2.0, 2.0, 0.0])),
+        (GraphUse::Reversed, Some([0.0, 2.0, 0.0, 0.0])),
+        (GraphUse::None, None),
+    ] {
+        let data = data(&set, |c| c.graph = using).unwrap();
+        let graph = data
+            .fixed_graph(&device)
+            .map(|g| g.into_data().iter::<f32>().collect());
+        assert_eq!(graph, expected.map(|g: [f32; 4]| g.to_vec()), "{using:?}");
+    }
+    let mut none = set;
+    none.series.graph = None;
+    assert!(data(&none, |_| ()).is_ok());
+    let message = data(&none, |c| c.graph = GraphUse::Undirected).unwrap_err();
+    assert!(message.to_string().contains("without a graph"), "{message}");
+}
+
+#[test]
+fn graphs_may_change_with_every_step() {
+    let mut set = set(40, |_, _| None);
+    let graph = |t: usize| Arc::new(CsrGraph::from_edges(2, &[(1, 0, t as f32 + 1.0)]).unwrap());
+    set.series.graph = Some(SeriesGraph::PerStep((0..40).map(graph).collect()));
+    let data = data(&set, |_| ()).unwrap();
+    let batch = data.gather(&[4, 7]);
+    // Entry [0, 1] of the graph of step 4 + 2 is 7.
+    let graph = batch.graph.unwrap();
+    assert_eq!(graph[8..12], [0.0, 7.0, 0.0, 0.0]);
+    assert_eq!(graph.len(), 2 * 3 * 4);
+}
+
+#[test]
+fn rolling_origins_see_the_past_alone() {
+    let config = ForecastConfig {
+        history: 3,
+        horizon: 2,
+        origins: 3,
+        report: vec![2],
+        ..ForecastConfig::default()
+    };
+    let folds = folds(&config, split(false), 100).unwrap();
+    let whole: Vec<usize> = folds.iter().flat_map(|f| f.test.clone()).collect();
+    assert_eq!(whole, split(false).starts(100, 3, 2).unwrap().test);
+    for fold in &folds {
+        let first_forecast = fold.test[0] + 3;
+        for start in fold.train.iter().chain(&fold.validation) {
+            assert!(start + 5 <= first_forecast, "{}", fold.name);
+        }
+        // Nothing that could be known is left out.
+        assert_eq!(fold.validation.last().unwrap() + 5, first_forecast);
+        assert!(!fold.train.is_empty());
+    }
+    let many = ForecastConfig {
+        origins: 50,
+        ..config
+    };
+    let message = super::data::folds(&many, split(false), 100)
+        .unwrap_err()
+        .to_string();
+    assert!(message.contains("50 origins"), "{message}");
+}
+
+fn forecast(set: &SeriesSet, kind: ForecasterKind, season: usize, start: usize) -> Vec<f64> {
+    let data = data(set, |c| {
+        c.model = kind;
+        c.season = season;
+    })
+    .unwrap();
+    Naive::new(kind, &data).forecast(&[start])
+}
+
+#[test]
+fn naive_forecasts_by_hand() {
+    let set = set(40, |_, _| None);
+    let last = forecast(&set, ForecasterKind::LastValue, 0, 20);
+    assert_eq!(last, [220.0, 220.0, 221.0, 221.0]);
+    // Steps 23 and 24, five before: 18 and 19; one before, and so two before the second: 22.
+    let seasonal = forecast(&set, ForecasterKind::SeasonalNaive, 5, 20);
+    assert_eq!(seasonal, [180.0, 190.0, 181.0, 191.0]);
+    assert_eq!(
+        forecast(&set, ForecasterKind::SeasonalNaive, 1, 20)[..2],
+        [220.0, 220.0]
+    );
+    // Training covers steps 0 to 23; places 23 % 12 = 11 and 0: means of 11, 23 and of 0, 12.
+    let mean = forecast(&set, ForecasterKind::HistoricalAverage, 12, 20);
+    assert_eq!(mean[..2], [170.0, 60.0]);
+}
+
+#[test]
+fn naive_forecasts_look_past_gaps() {
+    let set = set(40, |t, v| {
+        let gap = v == 0 && (t == 18 || (20..=22).contains(&t));
+        gap.then_some(f32::NAN)
+    });
+    let seasonal = forecast(&set, ForecasterKind::SeasonalNaive, 5, 20);
+    assert_eq!(seasonal[..2], [130.0, 190.0], "18 is missing, 13 is not");
+    // Nothing in the history: the training mean of the scale, which is zero without scaling.
+    let last = forecast(&set, ForecasterKind::LastValue, 0, 20);
+    assert_eq!(last, [0.0, 0.0, 221.0, 221.0]);
+}
+
+/// With windows cut for each horizon, as T-GCN does, shorter horizons have one window more for each
+/// step they are shorter.
+#[test]
+fn horizons_may_have_windows_of_their_own() {
+    let set = set(100, |_, _| None);
+    let with = |drop_last| {
+        let data = data(&set, |c| c.split = Some(split(drop_last))).unwrap();
+        data.test_windows().unwrap()
+    };
+    // Test steps 80 to 99: 20 - 5 + 1 windows, and of T-GCN 20 - 3 - 1 and 20 - 3 - 2.
+    let one = with(false);
+    assert_eq!((one.len(), one[0]), (16, (80, 1)));
+    let own = with(true);
+    assert_eq!((own.len(), own[0], own[15]), (16, (80, 1), (95, 0)));
+}
+
+#[test]
+fn errors_count_the_horizon_inside_the_series() {
+    let set = set(40, |_, _| None);
+    let data = data(&set, |_| ()).unwrap();
+    let mut errors = Errors::new(1, 1, 2, 2);
+    // The last window inside, and one whose second step is past the end; zeros forecast.
+    let piece = Piece {
+        starts: vec![35, 36],
+        values: vec![0.0; 8],
+    };
+    piece.count(&data, &mut errors, |_| 0, None);
+    assert_eq!((errors.at(0, 1).n, errors.at(0, 2).n), (4, 2));
+    assert_eq!(errors.node(0, 0).mae, Some((380.0 + 390.0 + 390.0) / 3.0));
+}
+
+#[test]
+fn a_curriculum_lengthens_the_horizon() {
+    let set = set(60, |_, _| None);
+    let data = data(&set, |c| {
+        c.curriculum_epochs = 4;
+        c.adaptive = false;
+        c.scaling = Some(Scaling::Zscore);
+    })
+    .unwrap();
+    let model: ModelConfig = serde_json::from_value(json!({"d_model": 4, "n_layers": 1})).unwrap();
+    let training = TrainingConfig::default();
+    let device = Device::flex();
+    let objective = Forecasting::new(&data, &model, &training, 0, &device);
+    let forecaster = objective.init(&device.clone().autodiff()).unwrap();
+    let loss = |epoch| {
+        let batch = data.gather(&[0, 1]);
+        objective
+            .loss(&forecaster, batch, epoch)
+            .into_scalar::<f32>()
+    };
+    // An untrained network forecasts the last value: off by 10 one step ahead, by 20 two.
+    let unit = data.scaler.forward(10.0, 0, 0) - data.scaler.forward(0.0, 0, 0);
+    assert!((loss(0) / unit - 1.0).abs() < 1e-5);
+    assert!((loss(4) / unit - 1.5).abs() < 1e-5);
+}
+
+#[test]
+fn batches_are_a_function_of_seed_epoch_and_place() {
+    let set = set(100, |_, _| None);
+    let data = data(&set, |_| ()).unwrap();
+    let model: ModelConfig = serde_json::from_value(json!({})).unwrap();
+    let training = TrainingConfig::default();
+    let starts = |seed, epoch, first| -> Vec<Vec<usize>> {
+        let objective = Forecasting::new(&data, &model, &training, seed, &Device::flex());
+        objective.stream(epoch, first).map(|b| b.starts).collect()
+    };
+    let whole = starts(1, 0, 0);
+    assert_eq!(starts(1, 0, 2), whole[2..]);
+    assert_ne!(starts(1, 1, 0), whole);
+    assert_ne!(starts(2, 0, 0), whole);
+    let mut all = whole.concat();
+    all.sort_unstable();
+    assert_eq!(all, data.fold.train);
+}
+
+#[test]
+fn bad_series_are_refused_or_survived() {
+    // A horizon longer than the data.
+    let long = data(&set(40, |_, _| None), |c| c.horizon = 100).unwrap_err();
+    assert!(long.to_string().contains("more than the 40"), "{long}");
+    // A mask of everything.
+    let nothing = data(&set(40, |_, _| Some(f32::NAN)), |_| ()).unwrap_err();
+    assert!(nothing.to_string().contains("never observed"), "{nothing}");
+    // A mask of the whole test part.
+    let untested = set(40, |t, _| (t >= 32).then_some(f32::NAN));
+    let message = data(&untested, |_| ()).unwrap_err().to_string();
+    assert!(message.contains("test part"), "{message}");
+    // One sensor that is never observed, and one that never changes.
+    let dead = set(40, |_, v| Some(if v == 0 { f32::NAN } else { 5.0 }));
+    for scaling in [Scaling::Zscore, Scaling::ZscoreNode, Scaling::Max] {
+        let data = data(&dead, |c| c.scaling = Some(scaling)).unwrap();
+        assert_eq!(data.scaler.unseen(), [0]);
+        let batch = data.gather(&data.fold.train.clone());
+        assert!(batch.x.iter().chain(&batch.y).all(|x| x.is_finite()));
+        let naive = Naive::new(ForecasterKind::LastValue, &data);
+        assert!(naive.forecast(&[0]).iter().all(|x| x.is_finite()));
+    }
+    // Names that are not there.
+    let set = set(40, |_, _| None);
+    for (change, expected) in [
+        (
+            (|c| c.targets = vec!["yy".into()]) as fn(&mut ForecastConfig),
+            "unknown feature",
+        ),
+        (|c| c.covariates = vec!["w".into()], "unknown feature"),
+        (|c| c.targets = vec!["y".into(), "y".into()], "named twice"),
+    ] {
+        let message = data(&set, change).unwrap_err().to_string();
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[test]
+fn several_targets_keep_their_order() {
+    let set = set(40, |_, _| None);
+    let data = data(&set, |c| c.targets = vec!["z".into(), "y".into()]).unwrap();
+    let batch = data.gather(&[4]);
+    // (v, h, k): sensor 0, steps 7 and 8.
+    assert_eq!(batch.y[..4], [-70.0, 70.0, -80.0, 80.0]);
+    assert_eq!(batch.last, [-60.0, 60.0, -61.0, 61.0]);
+}
+
+#[test]
+fn the_data_set_decides_the_task() {
+    let named = |name: &str| json!({"dataset": {"name": name}});
+    let task = |user: &serde_json::Value, asked| task_of(user, asked);
+    assert_eq!(task(&json!({}), None).unwrap(), Task::Classification);
+    assert_eq!(
+        task(&json!({}), Some(Task::Forecast)).unwrap(),
+        Task::Forecast
+    );
+    for name in ["los-loop", "los_loop", "us-income"] {
+        assert_eq!(task(&named(name), None).unwrap(), Task::Forecast);
+    }
+    assert_eq!(
+        task(&named("basic-motions"), None).unwrap(),
+        Task::Classification
+    );
+    assert!(task(&named("basic-motions"), Some(Task::Forecast)).is_err());
+    assert!(task(&named("los-loop"), Some(Task::Classification)).is_err());
+    let both = json!({"dataset": {"name": "basic-motions"}, "forecast": {"horizon": 3}});
+    assert!(task(&both, None).is_err());
+    let only = json!({"forecast": {"horizon": 3}});
+    assert_eq!(task(&only, None).unwrap(), Task::Forecast);
+}
+
+#[test]
+fn a_fold_without_validation_takes_the_last_epoch() {
+    let set = set(40, |_, _| None);
+    let config = ForecastConfig::default().filled(&set.protocol);
+    let fold = Fold {
+        name: "holdout".into(),
+        train: (0..20).collect(),
+        validation: vec![],
+        test: vec![30],
+    };
+    let data = ForecastData::new(&set, fold, &config).unwrap();
+    let model: ModelConfig = serde_json::from_value(json!({})).unwrap();
+    let training = TrainingConfig::default();
+    let objective = Forecasting::new(&data, &model, &training, 0, &Device::flex());
+    assert!(!objective.validates());
+}
