@@ -8,12 +8,12 @@ use std::time::Instant;
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use serde_json::json;
-use tgmamba_graph::datasets::{SeriesSet, load_with};
+use tgmamba_graph::datasets::load_with;
 use tgmamba_graph::scale::Scaler;
 use tgmamba_graph::series::SeriesGraph;
 use tgmamba_graph::split::{self, Fold};
 use tgmamba_graph::topology::SensorGraph;
-use tgmamba_graph::{Dataset, SourceFile};
+use tgmamba_graph::{Dataset, Series, SourceFile};
 
 use super::device::device_quietly;
 use super::flags::ConfigFlags;
@@ -89,28 +89,28 @@ struct Run {
 /// What is learned from.
 enum Material {
     Windows(Box<Dataset>),
-    Series(Box<SeriesSet>),
+    Series(Arc<Series>),
 }
 
 impl Material {
     fn sources(&self) -> &[SourceFile] {
         match self {
             Self::Windows(dataset) => &dataset.sources,
-            Self::Series(set) => &set.series.sources,
+            Self::Series(series) => &series.sources,
         }
     }
 
     fn sensors(&self) -> &[String] {
         match self {
             Self::Windows(dataset) => &dataset.sensors,
-            Self::Series(set) => &set.series.sensors,
+            Self::Series(series) => &series.sensors,
         }
     }
 
     fn steps(&self) -> Option<usize> {
         match self {
             Self::Windows(_) => None,
-            Self::Series(set) => Some(set.series.len()),
+            Self::Series(series) => Some(series.len()),
         }
     }
 
@@ -124,10 +124,10 @@ impl Material {
                     dataset.classes.len()
                 )
             }
-            Self::Series(set) => {
-                let (l, v, _) = set.series.dim();
+            Self::Series(series) => {
+                let (l, v, _) = series.dim();
                 let forecast = config.forecast.clone().unwrap_or_default();
-                let graph = match &set.series.graph {
+                let graph = match &series.graph {
                     None => "no graph".to_string(),
                     Some(SeriesGraph::PerStep(_)) => "a graph for each step".into(),
                     Some(SeriesGraph::Static(g)) => {
@@ -253,9 +253,12 @@ fn start(args: &TrainArgs) -> Result<Run> {
             (config, Material::Windows(Box::new(dataset)), folds)
         }
         resolve::Task::Forecast => {
-            let resolve::Resolved { config, set } = resolve::resolve(user)?;
-            let folds = resolve::folds(&config, &set)?;
-            (config, Material::Series(Box::new(set)), folds)
+            let resolve::Resolved {
+                config,
+                series,
+                folds,
+            } = resolve::resolve(user)?;
+            (config, Material::Series(series), folds)
         }
     };
     device::check(&config.device)?;
@@ -338,9 +341,9 @@ fn reopen(path: &Path, args: &TrainArgs) -> Result<Run> {
             (Material::Windows(Box::new(dataset)), folds)
         }
         Some(_) => {
-            let set = resolve::load(&config)?;
-            let folds = resolve::folds(&config, &set)?;
-            (Material::Series(Box::new(set)), folds)
+            let series = resolve::load(&config)?;
+            let folds = resolve::folds(&config, series.len())?;
+            (Material::Series(series), folds)
         }
     };
     evaluation::check_files(&folder, &config, material.sources())?;
@@ -403,8 +406,9 @@ fn train_parts(
                 let objective = Classification::new(model, training, &data, part.seed, device)?;
                 place_of.train(&objective, training)?
             }
-            Material::Series(set) => {
-                let data = ForecastData::new(set, fold, resolve::section(&run.config)?)?;
+            Material::Series(series) => {
+                let data =
+                    ForecastData::new(Arc::clone(series), fold, resolve::section(&run.config)?)?;
                 let naive = data.config.model.is_naive();
                 let facts = Facts::of_series(run, part, &data, device)?;
                 describe_part(run, part, &place, facts, plan.len())?;

@@ -392,6 +392,7 @@ impl Evaluation {
             best_epoch: first.best_epoch,
             test: Some(self.pooled()?),
             graphs: record::graphs(&model, &data, &self.config, device)?,
+            forecast: None,
             folds: if several { folds } else { vec![] },
         })
     }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use ndarray::Array3;
 use rayon::prelude::*;
-use tgmamba_graph::datasets::SeriesSet;
 use tgmamba_graph::series::{ForecastSplit, Series, SeriesGraph, WindowStarts};
 use tgmamba_graph::split::Fold;
 use tgmamba_graph::topology::{CsrGraph, Symmetry};
@@ -170,16 +169,7 @@ impl ForecastData {
     /// # Errors
     /// Unknown features, a target that training or testing never observes, a calendar without a
     /// clock.
-    pub fn new(set: &SeriesSet, fold: Fold, config: &ForecastConfig) -> Result<Self> {
-        let series = Arc::new(set.series.clone());
-        Self::of(series, fold, config)
-    }
-
-    /// As [`new`](Self::new), sharing the series.
-    ///
-    /// # Errors
-    /// As [`new`](Self::new).
-    pub fn of(series: Arc<Series>, fold: Fold, config: &ForecastConfig) -> Result<Self> {
+    pub fn new(series: Arc<Series>, fold: Fold, config: &ForecastConfig) -> Result<Self> {
         config.validate()?;
         let columns = columns(&series, config)?;
         let k = config.targets.len();

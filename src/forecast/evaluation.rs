@@ -101,11 +101,10 @@ pub struct ForecastEvaluation {
 /// Data that changed since training, parts that have not been trained.
 pub fn evaluate(folder: &RunFolder, device: &Device) -> Result<ForecastEvaluation> {
     let config = folder.config()?;
-    let set = resolve::load(&config)?;
-    crate::evaluation::check_files(folder, &config, &set.series.sources)?;
-    let folds = resolve::folds(&config, &set)?;
+    let series = resolve::load(&config)?;
+    crate::evaluation::check_files(folder, &config, &series.sources)?;
+    let folds = resolve::folds(&config, series.len())?;
     let plan = config.parts(&folds);
-    let series = Arc::new(set.series);
     let mut parts = Vec::with_capacity(plan.len());
     for part in &plan {
         let place = folder.part(part, plan.len());
@@ -155,7 +154,7 @@ fn test_part(
     place: &RunFolder,
     device: &Device,
 ) -> Result<PartResult> {
-    let data = ForecastData::of(Arc::clone(series), fold, resolve::section(config)?)?;
+    let data = ForecastData::new(Arc::clone(series), fold, resolve::section(config)?)?;
     let model = best_forecaster(&data, config, place, device)?;
     let settings = data.config.clone();
     let windows = data.test_windows()?;

@@ -1,6 +1,7 @@
 //! The next steps after the last observation: what a forecast is made for.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use burn::tensor::Device;
 use tgmamba_graph::series::write_stamp;
@@ -38,9 +39,9 @@ pub fn write(folder: &RunFolder, output: &Path, device: &Device) -> Result<usize
         }
     };
     let config = folder.config()?;
-    let set = resolve::load(&config)?;
+    let series = resolve::load(&config)?;
     let sensors = config.provenance.as_ref().map(|p| &p.sensors);
-    if sensors.is_some_and(|s| *s != set.series.sensors) {
+    if sensors.is_some_and(|s| *s != series.sensors) {
         return Err(Error::config(
             "sensors",
             "are not those the run was trained on",
@@ -48,13 +49,24 @@ pub fn write(folder: &RunFolder, output: &Path, device: &Device) -> Result<usize
         ));
     }
     let trained = config.provenance.as_ref().and_then(|p| p.steps);
-    let folds = resolve::folds_of(&config, &set, trained.unwrap_or(set.series.len()))?;
+    let (steps, trained) = (series.len(), trained.unwrap_or(series.len()));
+    if trained > steps {
+        return Err(Error::config(
+            "series",
+            format!("has {steps} steps; the run was trained on {trained}"),
+            "give the series of the run, or one that has grown",
+        ));
+    }
+    let folds = resolve::folds(&config, trained)?;
     let plan = config.parts(&folds);
     // The last origin has seen most.
     let part = &plan[folds.len() - 1];
     let place = folder.part(part, plan.len());
-    let steps = set.series.len();
-    let data = ForecastData::new(&set, folds[part.index].clone(), resolve::section(&config)?)?;
+    let data = ForecastData::new(
+        Arc::clone(&series),
+        folds[part.index].clone(),
+        resolve::section(&config)?,
+    )?;
     let settings = &data.config;
     let start = steps.checked_sub(settings.history).ok_or_else(|| {
         Error::config(

@@ -1,8 +1,10 @@
 //! The configuration of a forecasting run: from defaults, data set, file and flags to what is stored.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
+use tgmamba_graph::Series;
 use tgmamba_graph::datasets::{self, SeriesConfig, SeriesSet, load_series, series_names};
 use tgmamba_graph::split::Fold;
 
@@ -91,7 +93,9 @@ pub struct Resolved {
     /// Everything that decides it.
     pub config: RunConfig,
     /// The series.
-    pub set: SeriesSet,
+    pub series: Arc<Series>,
+    /// First steps of the windows that train, choose and test.
+    pub folds: Vec<Fold>,
 }
 
 /// Fills in what was left open: preset of the data set, then its protocol. Loads the series.
@@ -130,7 +134,9 @@ pub fn resolve(user: Value) -> Result<Resolved> {
     }
     merge(&mut value, user);
     set(&mut value, "dataset.name", json!(name));
-    let set_of = load_series(&SeriesConfig {
+    let SeriesSet {
+        series, protocol, ..
+    } = load_series(&SeriesConfig {
         name,
         data_dir: value
             .pointer("/dataset/data_dir")
@@ -146,9 +152,9 @@ pub fn resolve(user: Value) -> Result<Resolved> {
                 "see --help and the README for the settings",
             )
         })?;
-    let mut forecast = forecast.filled(&set_of.protocol);
+    let mut forecast = forecast.filled(&protocol);
     if forecast.calendar.is_none() {
-        let calendar = super::calendar::Calendar::new(set_of.series.time.as_ref(), None, 0)?;
+        let calendar = super::calendar::Calendar::new(series.time.as_ref(), None, 0)?;
         forecast.calendar = Some(calendar.features().to_vec());
     }
     forecast.validate()?;
@@ -165,10 +171,11 @@ pub fn resolve(user: Value) -> Result<Resolved> {
     if config.seeds == 0 {
         return Err(Error::config("seeds", "is 0", "give at least 1"));
     }
-    let folds = folds(&config, &set_of)?;
+    let series = Arc::new(series);
+    let folds = folds(&config, series.len())?;
     if let Some(fold) = folds.first() {
         // What the data decide, and whatever is wrong with them, is known before there is a run.
-        let data = ForecastData::new(&set_of, fold.clone(), &forecast)?;
+        let data = ForecastData::new(Arc::clone(&series), fold.clone(), &forecast)?;
         let sizes = data.sizes();
         config.model = ModelConfig {
             input_dim: sizes.features,
@@ -178,7 +185,8 @@ pub fn resolve(user: Value) -> Result<Resolved> {
     }
     Ok(Resolved {
         config,
-        set: set_of,
+        series,
+        folds,
     })
 }
 
@@ -210,31 +218,19 @@ pub fn section(config: &RunConfig) -> Result<&ForecastConfig> {
     })
 }
 
-/// The folds of a run.
+/// The folds of a run over a series of `steps` steps.
 ///
 /// # Errors
 /// As [`data::folds`].
-pub fn folds(config: &RunConfig, set: &SeriesSet) -> Result<Vec<Fold>> {
-    folds_of(config, set, set.series.len())
-}
-
-/// The folds of a run that was trained on the first `steps` steps.
-///
-/// # Errors
-/// As [`data::folds`], and a series that has become shorter.
-pub fn folds_of(config: &RunConfig, set: &SeriesSet, steps: usize) -> Result<Vec<Fold>> {
-    if steps > set.series.len() {
-        return Err(Error::config(
-            "series",
-            format!(
-                "has {} steps; the run was trained on {steps}",
-                set.series.len()
-            ),
-            "give the series of the run, or one that has grown",
-        ));
-    }
+pub fn folds(config: &RunConfig, steps: usize) -> Result<Vec<Fold>> {
     let forecast = section(config)?;
-    let split = forecast.split.unwrap_or(set.protocol.split);
+    let split = forecast.split.ok_or_else(|| {
+        Error::config(
+            "forecast.split",
+            "is not there",
+            "use the config.json that train wrote",
+        )
+    })?;
     data::folds(forecast, split, steps)
 }
 
@@ -242,10 +238,11 @@ pub fn folds_of(config: &RunConfig, set: &SeriesSet, steps: usize) -> Result<Vec
 ///
 /// # Errors
 /// As [`load_series`].
-pub fn load(config: &RunConfig) -> Result<SeriesSet> {
-    load_series(&SeriesConfig {
+pub fn load(config: &RunConfig) -> Result<Arc<Series>> {
+    let set = load_series(&SeriesConfig {
         name: config.dataset.name.clone(),
         data_dir: config.dataset.data_dir.clone(),
         ..SeriesConfig::default()
-    })
+    })?;
+    Ok(Arc::new(set.series))
 }

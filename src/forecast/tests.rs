@@ -68,7 +68,7 @@ fn data(
     change(&mut config);
     let config = config.filled(&set.protocol);
     let folds = folds(&config, config.split.unwrap(), set.series.len())?;
-    ForecastData::new(set, folds[0].clone(), &config)
+    ForecastData::new(Arc::new(set.series.clone()), folds[0].clone(), &config)
 }
 
 #[test]
@@ -366,7 +366,7 @@ fn a_fold_without_validation_takes_the_last_epoch() {
         validation: vec![],
         test: vec![30],
     };
-    let data = ForecastData::new(&set, fold, &config).unwrap();
+    let data = ForecastData::new(Arc::new(set.series), fold, &config).unwrap();
     let model: ModelConfig = serde_json::from_value(json!({})).unwrap();
     let training = TrainingConfig::default();
     let objective = Forecasting::new(&data, &model, &training, 0, &Device::flex());

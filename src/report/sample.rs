@@ -202,6 +202,7 @@ pub(crate) fn classifier() -> RunRecord {
         test: Some(test(144, classes.to_vec())),
         folds,
         graphs: vec![graph("given", false), graph("learned, block 1", true)],
+        forecast: None,
     }
 }
 

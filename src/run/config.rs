@@ -116,12 +116,9 @@ impl RunConfig {
     pub fn from_value(mut value: Value) -> std::result::Result<Self, String> {
         if value.get("forecast").is_some_and(Value::is_object) {
             let mut base = presets::base();
+            base["graph"] = json!({"kind": "none"});
             for section in CLASSIFICATION_ONLY {
-                if let Some(default) = base.get_mut(section).map(Value::take)
-                    && value.get(section).is_none()
-                {
-                    value[section] = default;
-                }
+                value[section] = base[section].take();
             }
         }
         serde_json::from_value(value).map_err(|e| e.to_string())

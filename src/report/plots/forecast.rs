@@ -114,8 +114,8 @@ impl Figure for HorizonErrors<'_> {
     fn draw<B: DrawingBackend>(&self, canvas: &mut Canvas<B>) -> Drawn {
         title(canvas, "Error by steps ahead", (16.0, 20.0))?;
         let lines = [
-            ("MAE", Stroke::nth(0), |s: &StepError| s.mae),
-            ("RMSE", Stroke::nth(1), |s: &StepError| s.rmse),
+            ("MAE", Stroke::nth(0), (|s| s.mae) as fn(&StepError) -> f64),
+            ("RMSE", Stroke::nth(1), |s| s.rmse),
         ];
         let entries: Vec<_> = lines.iter().map(|l| (l.0.to_string(), l.1)).collect();
         let legend = legend_row(canvas, &entries, (16.0, 46.0), canvas.size.0 - 20.0)?;
