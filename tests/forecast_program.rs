@@ -263,7 +263,7 @@ fn sensors_that_say_nothing_are_survived() {
         "{warnings}"
     );
     assert!(
-        warnings.contains("1 of 3 sensors have no edge"),
+        warnings.contains("1 of 3 sensors have no edge to another"),
         "{warnings}"
     );
     let nodes = std::fs::read_to_string(results.join("r/nodes.csv")).unwrap();

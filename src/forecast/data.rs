@@ -507,7 +507,7 @@ fn graphs(series: &Series, using: GraphUse) -> Result<Graphs> {
             let isolated = graph.isolated();
             if !isolated.is_empty() {
                 log::warn!(
-                    "{} of {} sensors have no edge; they are forecast from their own history and \
+                    "{} of {} sensors have no edge to another; they are forecast from their own history and \
                      the learned graph alone",
                     isolated.len(),
                     graph.n_nodes()
