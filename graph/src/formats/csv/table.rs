@@ -281,6 +281,12 @@ fn rows(
                 out.values.push(if missing { f32::NAN } else { value });
                 at = next;
                 end
+            } else if let (Kind::Part(i), Some((value, next))) =
+                (kind, fast_whole(bytes, at, head.delimiter))
+            {
+                date[*i] = value;
+                at = next;
+                End::Delimiter
             } else {
                 let (cell, next, end) = cell(bytes, at, head.delimiter);
                 match kind {
@@ -351,7 +357,10 @@ fn rows(
 #[inline]
 fn fast_number(bytes: &[u8], at: usize, delimiter: u8) -> Option<(f32, usize, End)> {
     let rest = bytes.get(at..)?;
-    let (value, length) = fast_float2::parse_partial::<f32, _>(rest).ok()?;
+    let (value, length) = match short_number(rest) {
+        Some(found) => found,
+        None => fast_float2::parse_partial::<f32, _>(rest).ok()?,
+    };
     match rest.get(length) {
         Some(b) if *b == delimiter => Some((value, at + length + 1, End::Delimiter)),
         None | Some(b'\n') => Some((value, at + length + 1, End::Line)),
@@ -360,6 +369,51 @@ fn fast_number(bytes: &[u8], at: usize, delimiter: u8) -> Option<(f32, usize, En
         }
         _ => None,
     }
+}
+
+/// A number of at most seven digits without exponent, and its length. Digits and the power of ten
+/// are exact in f32, so that their quotient is the number rounded once.
+#[inline(always)]
+fn short_number(rest: &[u8]) -> Option<(f32, usize)> {
+    const POWERS: [f32; 8] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7];
+    let negative = rest.first() == Some(&b'-');
+    let mut at = usize::from(negative);
+    let (mut all, mut digits, mut point) = (0u32, 0, None);
+    loop {
+        match rest.get(at) {
+            Some(b) if b.is_ascii_digit() => {
+                all = 10 * all + u32::from(b - b'0');
+                digits += 1;
+                if digits == POWERS.len() {
+                    return None;
+                }
+            }
+            Some(b'.') if point.is_none() => point = Some(digits),
+            // What may go on a number is left to the general way.
+            Some(b'e' | b'E' | b'.' | b'_') => return None,
+            _ => break,
+        }
+        at += 1;
+    }
+    if digits == 0 {
+        return None;
+    }
+    let value = all as f32 / POWERS[digits - point.unwrap_or(digits)];
+    Some((if negative { -value } else { value }, at))
+}
+
+/// A whole number that ends at a delimiter.
+#[inline(always)]
+fn fast_whole(bytes: &[u8], at: usize, delimiter: u8) -> Option<(i64, usize)> {
+    let mut n = 0;
+    for (i, b) in bytes.get(at..)?.iter().take(9).enumerate() {
+        match b {
+            b if b.is_ascii_digit() => n = 10 * n + i64::from(b - b'0'),
+            b if *b == delimiter && i > 0 => return Some((n, at + i + 1)),
+            _ => return None,
+        }
+    }
+    None
 }
 
 /// What else stands for "not measured": words, and those of them that are numbers.
@@ -434,4 +488,41 @@ fn joined<'a>(name: String, pieces: impl Iterator<Item = &'a Words>) -> TextColu
         codes.extend(piece.codes.iter().map(|c| place[*c as usize]));
     }
     TextColumn { name, words, codes }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_numbers_are_rounded_once() {
+        let mut state = 1u64;
+        for _ in 0..20_000 {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1);
+            let digits = (state >> 33) % 10_000_000;
+            let decimals = (state >> 60) as usize % 8;
+            let text = format!("{}", digits as f64 / 10f64.powi(decimals as i32));
+            let sign = if state >> 59 & 1 == 0 { "-" } else { "" };
+            let text = format!("{sign}{text},");
+            let expected: f32 = text[..text.len() - 1].parse().unwrap();
+            let (value, next, end) = fast_number(text.as_bytes(), 0, b',').unwrap();
+            assert_eq!(value.to_bits(), expected.to_bits(), "{text}");
+            assert_eq!((next, end), (text.len(), End::Delimiter));
+        }
+    }
+
+    #[test]
+    fn what_is_no_short_number_is_left_to_others() {
+        for text in ["", "-", ".", "a", "1e3", "1.2.3", "12345678", "1_0"] {
+            assert_eq!(short_number(text.as_bytes()), None, "{text}");
+        }
+        assert_eq!(short_number(b"5."), Some((5.0, 2)));
+        assert_eq!(short_number(b"-.5 "), Some((-0.5, 3)));
+        assert_eq!(fast_number(b"1.2.3,", 0, b','), None);
+        assert_eq!(fast_number(b"7 ,", 0, b','), None);
+        assert_eq!(fast_whole(b"2013,3", 0, b','), Some((2013, 5)));
+        for text in ["", ",", "3", "3.0,", "-1,", "1234567890,"] {
+            assert_eq!(fast_whole(text.as_bytes(), 0, b','), None, "{text}");
+        }
+    }
 }
