@@ -14,6 +14,7 @@ pub mod mat;
 pub mod npy;
 pub mod pygt;
 pub mod ts;
+pub mod tuh;
 
 use std::path::Path;
 
