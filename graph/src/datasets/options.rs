@@ -53,7 +53,10 @@ impl Accept {
 
     /// What to do about an error that this makes go away.
     pub(super) fn remedy(self, else_do: &str) -> String {
-        format!("{else_do}, or accept it with accept = [\"{}\"]", self.name())
+        format!(
+            "{else_do}, or accept it with accept = [\"{}\"]",
+            self.name()
+        )
     }
 }
 
@@ -74,7 +77,11 @@ impl DatasetConfig {
     pub(super) fn only(&self, set: &str, has: &[OptionName]) -> Result<()> {
         for (option, name, given) in [
             (OptionName::Task, "task", self.task.is_some()),
-            (OptionName::SplitFile, "split_file", self.split_file.is_some()),
+            (
+                OptionName::SplitFile,
+                "split_file",
+                self.split_file.is_some(),
+            ),
             (OptionName::Accept, "accept", !self.accept.is_empty()),
         ] {
             if given && !has.contains(&option) {
@@ -136,6 +143,9 @@ mod tests {
         let error = config
             .accepts_only("x", &[Accept::MissingChannels])
             .unwrap_err();
-        assert!(error.to_string().contains("no \"shared-subjects\""), "{error}");
+        assert!(
+            error.to_string().contains("no \"shared-subjects\""),
+            "{error}"
+        );
     }
 }

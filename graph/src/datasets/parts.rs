@@ -27,7 +27,11 @@ impl Parts {
                 Error::file(
                     path,
                     "header",
-                    format!("no column {} among {}", names.join(" or "), cells.names.join(", ")),
+                    format!(
+                        "no column {} among {}",
+                        names.join(" or "),
+                        cells.names.join(", ")
+                    ),
                     "name the columns record_id,split",
                 )
             })
@@ -99,8 +103,14 @@ mod tests {
         assert!(parts.part("gh").unwrap_err().to_string().contains("gh"));
         for (text, expected) in [
             ("id,split\na,train\n", "record_id"),
-            ("subject,part\na,training\n", "line 2: \"training\" is no part"),
-            ("subject,part\na,train\na.h5,test\n", "line 3: a.h5 has two parts"),
+            (
+                "subject,part\na,training\n",
+                "line 2: \"training\" is no part",
+            ),
+            (
+                "subject,part\na,train\na.h5,test\n",
+                "line 3: a.h5 has two parts",
+            ),
         ] {
             let error = read(text).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");

@@ -203,8 +203,8 @@ impl<'a> Lines<'a> {
                     let (name, _) = rest.split_once(':')?;
                     Some((number.trim().parse().ok()?, name.trim().to_string()))
                 });
-                let (number, name) =
-                    channel.ok_or_else(|| wrong("is no channel of a montage: number, name: ..."))?;
+                let (number, name) = channel
+                    .ok_or_else(|| wrong("is no channel of a montage: number, name: ..."))?;
                 channels.insert(number, name);
             } else if key.starts_with("symbols[") {
                 let table = symbol_table(key, value);
@@ -342,15 +342,28 @@ mod tests {
             (TSE, "0.0000", "-1", "line 3: the event lasts"),
             (LBL, "FP1-F7:", "FP1-F7", "line 4"),
             (LBL, "3: 'fnsz'", "3 'fnsz'", "line 11"),
-            (LBL, "3: 'fnsz'", "4: 'fnsz'", "line 14: the symbol has no name"),
+            (
+                LBL,
+                "3: 'fnsz'",
+                "4: 'fnsz'",
+                "line 14: the symbol has no name",
+            ),
             (LBL, "36.8868, 0,", "36.8868, 7,", "line 13: the channel"),
             (LBL, "0.7]", "x]", "line 14: a probability"),
-            (LBL, "label = {0, 0,", "label = {0,", "line 13: has not five"),
+            (
+                LBL,
+                "label = {0, 0,",
+                "label = {0,",
+                "line 13: has not five",
+            ),
             (LBL, "level[0]", "layer[0]", "line 9"),
         ] {
             assert!(text.contains(from), "{from}");
             let error = go(&text.replacen(from, to, 1)).unwrap_err().to_string();
-            assert!(error.contains(expected) && error.contains("a.csv"), "{error}");
+            assert!(
+                error.contains(expected) && error.contains("a.csv"),
+                "{error}"
+            );
         }
         for text in ["", "\n# only a comment\n", "hello\n"] {
             assert!(go(text).is_err(), "{text:?}");

@@ -146,7 +146,12 @@ mod tests {
     #[test]
     fn a_window_has_the_class_of_the_event_it_touches() {
         let labels = Labels::Events {
-            events: vec![span(3..4, 1), span(6..10, 2), span(5..7, 1), span(12..12, 2)],
+            events: vec![
+                span(3..4, 1),
+                span(6..10, 2),
+                span(5..7, 1),
+                span(12..12, 2),
+            ],
             otherwise: 0,
         };
         let classes = |places: Vec<Place>| places.iter().map(|p| p.class).collect::<Vec<_>>();

@@ -2,9 +2,6 @@
 //! (`tests/fixtures/pipelines`), against what an independent program in Python computed from the
 //! text of the protocols.
 
-mod bcicha;
-mod dodh;
-mod mamem;
 mod tusz;
 
 use std::path::Path;
@@ -26,16 +23,6 @@ fn unpacked(name: &str, inside: &str) -> tempfile::TempDir {
     let mut zip = zip::ZipArchive::new(zip).unwrap();
     zip.extract(folder.path().join(inside)).unwrap();
     folder
-}
-
-/// The folder of the files that do not ship, where it is there.
-fn shared_data() -> Option<std::path::PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    println!("skipped: {} is not there", folder.display());
-    None
 }
 
 fn record(name: &str) -> Value {
@@ -96,7 +83,10 @@ fn compare(data: &Dataset, want: &Value) -> f64 {
         let value = value.as_f64().unwrap();
         let found = f64::from(x[[at[0], at[1], at[2], at[3]]]);
         let off = (found - value).abs() / value.abs().max(1.0);
-        assert!(off.is_finite() && off < 1e-3, "{at:?}: {found}, not {value}");
+        assert!(
+            off.is_finite() && off < 1e-3,
+            "{at:?}: {found}, not {value}"
+        );
         worst = worst.max(off);
     }
     let sum: f64 = x.iter().map(|v| f64::from(v.abs())).sum();

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use tgmamba_graph::Part;
@@ -13,15 +14,26 @@ const TYPES: &str = "name = \"tusz\"\ntask = \"classification\"\nwindow = { leng
 #[test]
 fn both_layouts_and_both_tasks() {
     let record = record("tusz.json");
-    let (v1, v2) = (unpacked("tusz_v1.zip", "tusz"), unpacked("tusz_v2.zip", "tusz/v2.0.6"));
+    let (v1, v2) = (
+        unpacked("tusz_v1.zip", "tusz"),
+        unpacked("tusz_v2.zip", "tusz/v2.0.6"),
+    );
     let ten = "name = \"tusz\"\nwindow = { length = 10 }\n[features]\n";
     let frequency = "kind = \"log-spectrum\"\nsegment_seconds = 1\nstandardize = \"frequency\"\n";
     for (folder, name, toml) in [
         (&v1, "v1_detection_12_raw", RAW.to_string()),
         (&v1, "v1_detection_12", SPECTRA.into()),
         (&v1, "v1_classification_12", TYPES.into()),
-        (&v1, "v1_detection_10_frequency", format!("{ten}{frequency}")),
-        (&v1, "v1_detection_10_time", format!("{ten}kind = \"raw\"\nstandardize = \"time\"\n")),
+        (
+            &v1,
+            "v1_detection_10_frequency",
+            format!("{ten}{frequency}"),
+        ),
+        (
+            &v1,
+            "v1_detection_10_time",
+            format!("{ten}kind = \"raw\"\nstandardize = \"time\"\n"),
+        ),
         (&v2, "v2_detection_12", SPECTRA.into()),
         (&v2, "v2_classification_12", TYPES.into()),
     ] {
@@ -51,16 +63,13 @@ fn graph_sources_and_split() {
     assert!(data.sources.iter().all(|s| s.sha256.len() == 64));
     // Windows of one recording stay together.
     assert_eq!(data.recording, [0, 0, 1, 1, 1, 2, 2]);
-    let config = SplitConfig::for_dataset(&data);
-    assert_eq!(config.method, SplitMethod::Given);
-    let fold = &plan(&data, &config).unwrap()[0];
-    // A patient of the training part validates; `dev` tests.
-    assert_eq!(fold.test, [5, 6]);
-    assert!([vec![0, 1], vec![2, 3, 4]].contains(&fold.validation), "{fold:?}");
     let one = format!("subjects = [\"00000629\"]\n{SPECTRA}");
     assert_eq!(loaded(v1.path(), &one).unwrap().x.len(), 3);
     let text = failure(v1.path(), &one.replace("00000629", "00000620"));
-    assert!(text.contains("unknown subject") && text.contains("00000629"), "{text}");
+    assert!(
+        text.contains("unknown subject") && text.contains("00000629"),
+        "{text}"
+    );
     // Two of the channels, and pairs of electrodes instead of them, which have no given graph.
     let two = format!("channels = [\"T3\", \"Fz\"]\n{RAW}");
     let two = loaded(v1.path(), &two).unwrap();
@@ -73,10 +82,39 @@ fn graph_sources_and_split() {
 }
 
 #[test]
+fn patients_of_the_training_part_validate() {
+    let v1 = unpacked("tusz_v1.zip", "tusz");
+    let edf = v1.path().join("tusz/edf");
+    let quiet = edf.join("dev/03_tcp_ar_a/010/00001027/s001_2005_03_04/00001027_s001_t000");
+    for patient in ["00002001", "00002002", "00002003"] {
+        let session = format!("train/03_tcp_ar_a/020/{patient}/s001_2006_01_01");
+        let to = edf.join(session).join(format!("{patient}_s001_t000"));
+        for end in ["edf", "tse", "tse_bi"] {
+            copy(&quiet.with_extension(end), &to.with_extension(end));
+        }
+    }
+    let data = loaded(v1.path(), SPECTRA).unwrap();
+    let config = SplitConfig::for_dataset(&data);
+    assert_eq!(config.method, SplitMethod::Given);
+    let fold = &plan(&data, &config).unwrap()[0];
+    let subjects = data.subject.as_ref().unwrap();
+    let of = |windows: &[usize]| -> BTreeSet<&str> {
+        windows.iter().map(|i| subjects[*i].as_str()).collect()
+    };
+    assert_eq!(of(&fold.test), BTreeSet::from(["00001027"]));
+    let (train, validation) = (of(&fold.train), of(&fold.validation));
+    assert!(train.is_disjoint(&validation) && !validation.is_empty());
+    assert_eq!(train.len() + validation.len(), 5);
+}
+
+#[test]
 fn parts_of_the_folders_or_of_a_table() {
     let v2 = unpacked("tusz_v2.zip", "tuh_eeg_seizure");
     let data = loaded(v2.path(), SPECTRA).unwrap();
-    assert_eq!(data.part, [Part::Train, Part::Train, Part::Validation, Part::Test].map(Some));
+    assert_eq!(
+        data.part,
+        [Part::Train, Part::Train, Part::Validation, Part::Test].map(Some)
+    );
     let edf = v2.path().join("tuh_eeg_seizure/edf");
     std::fs::write(
         edf.join("parts.csv"),
@@ -85,11 +123,17 @@ fn parts_of_the_folders_or_of_a_table() {
     .unwrap();
     let toml = format!("split_file = \"parts.csv\"\n{SPECTRA}");
     let data = loaded(v2.path(), &toml).unwrap();
-    assert_eq!(data.part, [Part::Test, Part::Test, Part::Train, Part::Train].map(Some));
+    assert_eq!(
+        data.part,
+        [Part::Test, Part::Test, Part::Train, Part::Train].map(Some)
+    );
     assert!(data.sources.iter().any(|s| s.path.ends_with("parts.csv")));
     std::fs::write(edf.join("parts.csv"), "subject,split\naaaaaaac,test\n").unwrap();
     let text = failure(v2.path(), &toml);
-    assert!(text.contains("parts.csv") && text.contains("aaaaaaap"), "{text}");
+    assert!(
+        text.contains("parts.csv") && text.contains("aaaaaaap"),
+        "{text}"
+    );
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -126,7 +170,10 @@ fn faults_are_named_and_may_be_accepted() {
     let bytes_of = |path: &Path| std::fs::read(path.with_extension("edf")).unwrap();
     let rename = |path: &Path, from: &str, to: &str| {
         let mut bytes = bytes_of(path);
-        let at = bytes.windows(from.len()).position(|w| w == from.as_bytes()).unwrap();
+        let at = bytes
+            .windows(from.len())
+            .position(|w| w == from.as_bytes())
+            .unwrap();
         bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
         std::fs::write(path.with_extension("edf"), bytes).unwrap();
     };
@@ -148,15 +195,26 @@ fn faults_are_named_and_may_be_accepted() {
     ] {
         let folder = edit(fault);
         let text = failure(folder.path(), SPECTRA);
-        assert!(text.contains(expected) && text.contains("00000258_s002_t000"), "{text}");
+        assert!(
+            text.contains(expected) && text.contains("00000258_s002_t000"),
+            "{text}"
+        );
         assert!(text.contains(accept), "{text}");
-        let data = loaded(folder.path(), &format!("accept = [\"{accept}\"]\n{SPECTRA}")).unwrap();
+        let data = loaded(
+            folder.path(),
+            &format!("accept = [\"{accept}\"]\n{SPECTRA}"),
+        )
+        .unwrap();
         assert_eq!(data.x.len(), 5, "{accept}");
     }
     // Cut short: whole seconds are read where that is accepted.
     let folder = edit(&|path| {
         let bytes = bytes_of(path);
-        std::fs::write(path.with_extension("edf"), &bytes[..bytes.len() - 5 * 8000 - 1]).unwrap();
+        std::fs::write(
+            path.with_extension("edf"),
+            &bytes[..bytes.len() - 5 * 8000 - 1],
+        )
+        .unwrap();
     });
     let text = failure(folder.path(), SPECTRA);
     assert!(text.contains("number of records"), "{text}");
@@ -167,10 +225,21 @@ fn faults_are_named_and_may_be_accepted() {
         std::fs::write(path.with_extension("tse_bi"), "0.0 30.0 size 1.0\n").unwrap();
     });
     let text = failure(folder.path(), SPECTRA);
-    assert!(text.contains("\"size\" is none") && text.contains("tse_bi"), "{text}");
-    let folder = edit(&|path| copy(&path.with_extension("edf"), &path.with_file_name("copy.edf")));
+    assert!(
+        text.contains("\"size\" is none") && text.contains("tse_bi"),
+        "{text}"
+    );
+    let folder = edit(&|path| {
+        copy(
+            &path.with_extension("edf"),
+            &path.with_file_name("copy.edf"),
+        )
+    });
     let text = failure(folder.path(), SPECTRA);
-    assert!(text.contains("copy.edf") && text.contains("SUBJECT_sNNN_tNNN"), "{text}");
+    assert!(
+        text.contains("copy.edf") && text.contains("SUBJECT_sNNN_tNNN"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -188,9 +257,15 @@ fn nothing_there_says_where_to_get_it() {
     }
     std::fs::remove_dir_all(empty.path().join("tusz/edf")).unwrap();
     let text = failure(empty.path(), SPECTRA);
-    assert!(text.contains("v1.5.2") && text.contains("name the folder"), "{text}");
+    assert!(
+        text.contains("v1.5.2") && text.contains("name the folder"),
+        "{text}"
+    );
     let text = failure(empty.path(), "name = \"eegmat\"\ntask = \"detection\"\n");
     assert!(text.contains("eegmat has no such option"), "{text}");
-    let text = failure(empty.path(), "name = \"tusz\"\naccept = [\"missing-sessions\"]\n");
+    let text = failure(
+        empty.path(),
+        "name = \"tusz\"\naccept = [\"missing-sessions\"]\n",
+    );
     assert!(text.contains("no \"missing-sessions\""), "{text}");
 }

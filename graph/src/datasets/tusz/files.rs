@@ -24,11 +24,12 @@ const PARTS: [&str; 4] = ["train", "dev", "dev_test", "eval"];
 const DEPTH: usize = 6;
 
 /// The folder `edf`, its files in order, and the table of parts where one is used.
-pub(super) fn list(
-    config: &DatasetConfig,
-) -> Result<(PathBuf, Vec<EdfFile>, Option<PathBuf>)> {
+pub(super) fn list(config: &DatasetConfig) -> Result<(PathBuf, Vec<EdfFile>, Option<PathBuf>)> {
     let root = root(config.data_dir.as_deref())?;
-    let present: Vec<&str> = PARTS.into_iter().filter(|p| root.join(p).is_dir()).collect();
+    let present: Vec<&str> = PARTS
+        .into_iter()
+        .filter(|p| root.join(p).is_dir())
+        .collect();
     let mut files = Vec::new();
     for part in &present {
         let mut paths = Vec::new();
@@ -77,7 +78,11 @@ fn root(data_dir: Option<&Path>) -> Result<PathBuf> {
     let roots = roots(data_dir);
     let is_root = |folder: &PathBuf| PARTS.iter().any(|p| folder.join(p).is_dir());
     for data in &roots {
-        for base in [data.join("tusz"), data.join("tuh_eeg_seizure"), data.clone()] {
+        for base in [
+            data.join("tusz"),
+            data.join("tuh_eeg_seizure"),
+            data.clone(),
+        ] {
             let mut found: Vec<PathBuf> = [base.join("edf"), base.clone()].into();
             let versions = std::fs::read_dir(&base).into_iter().flatten().flatten();
             let mut versions: Vec<PathBuf> = versions
@@ -108,7 +113,10 @@ fn walk(folder: &Path, depth: usize, out: &mut Vec<PathBuf>) -> Result<()> {
     let entries = std::fs::read_dir(folder).map_err(|e| Error::io(folder, e))?;
     for entry in entries {
         let path = entry.map_err(|e| Error::io(folder, e))?.path();
-        if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("edf")) {
+        if path
+            .extension()
+            .is_some_and(|e| e.eq_ignore_ascii_case("edf"))
+        {
             out.push(path);
         } else if depth > 0 && path.is_dir() {
             walk(&path, depth - 1, out)?;
@@ -180,7 +188,11 @@ fn one_part_each(root: &Path, files: &mut Vec<EdfFile>, config: &DatasetConfig) 
             Accept::SharedSubjects.remedy("give the parts with split_file"),
         ));
     }
-    log::warn!("{}: left out of the later part: {}", root.display(), names.join(", "));
+    log::warn!(
+        "{}: left out of the later part: {}",
+        root.display(),
+        names.join(", ")
+    );
     files.retain(|f| first.get(&f.subject) == Some(&rank(f.part)));
     Ok(())
 }
@@ -193,9 +205,22 @@ mod tests {
     fn names_of_files() {
         let of = |name: &str| whose(Path::new(name));
         let told = |subject: &str, session: &str| (subject.to_string(), session.to_string());
-        assert_eq!(of("a/00000258_s002_t000.edf").unwrap(), told("00000258", "s002"));
-        assert_eq!(of("aaaaaaac_s001_t000.edf").unwrap(), told("aaaaaaac", "s001"));
-        for bad in ["x.edf", "a_s1.edf", "a_s1_x0.edf", "a_s_t0.edf", "_s1_t0.edf", "a_s1_t0_b.edf"] {
+        assert_eq!(
+            of("a/00000258_s002_t000.edf").unwrap(),
+            told("00000258", "s002")
+        );
+        assert_eq!(
+            of("aaaaaaac_s001_t000.edf").unwrap(),
+            told("aaaaaaac", "s001")
+        );
+        for bad in [
+            "x.edf",
+            "a_s1.edf",
+            "a_s1_x0.edf",
+            "a_s_t0.edf",
+            "_s1_t0.edf",
+            "a_s1_t0_b.edf",
+        ] {
             assert!(of(bad).is_err(), "{bad}");
         }
     }

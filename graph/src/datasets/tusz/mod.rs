@@ -54,12 +54,12 @@ mod seizures;
 use std::path::Path;
 
 use super::options::{Accept, Task};
-use super::{DatasetConfig, about, electrodes};
-use crate::Result;
+use super::{DatasetConfig, electrodes};
 use crate::electrodes::{SCALP_RADIUS, montage_graph, normalise_channel_name};
 use crate::signal::{FeatureConfig, Transform};
 use crate::topology::{EdgeWeights, GraphConfig};
 use crate::windows::{LazySet, RecordingSet, Shard, Unit, WindowConfig};
+use crate::{Result, fetch};
 use read::Plan;
 
 /// Electrodes in the order of the protocols.
@@ -94,18 +94,33 @@ pub(super) fn open(config: &DatasetConfig) -> Result<LazySet> {
     use Accept::{Breaks, Incomplete, MissingChannels, MixedRates, SharedSubjects, Unlabelled};
     config.accepts_only(
         "tusz",
-        &[MissingChannels, Unlabelled, SharedSubjects, MixedRates, Breaks, Incomplete],
+        &[
+            MissingChannels,
+            Unlabelled,
+            SharedSubjects,
+            MixedRates,
+            Breaks,
+            Incomplete,
+        ],
     )?;
     let (root, files, split_file) = files::list(config)?;
     let sensors: Vec<String> = match config.channels.is_empty() {
         true => SENSORS.map(String::from).to_vec(),
-        false => config.channels.iter().map(|c| normalise_channel_name(c)).collect(),
+        false => config
+            .channels
+            .iter()
+            .map(|c| normalise_channel_name(c))
+            .collect(),
     };
     let task = config.task.unwrap_or(Task::Detection);
     let data_dir = config.data_dir.as_deref();
-    let (positions, table) = electrodes::standard(data_dir, root.parent().unwrap_or(&root), &sensors)?;
+    let (positions, table) =
+        electrodes::standard(data_dir, root.parent().unwrap_or(&root), &sensors)?;
     // Pairs of electrodes have no place in a graph of electrodes.
-    let pairs = config.features.as_ref().is_some_and(|f| f.montage.is_some());
+    let pairs = config
+        .features
+        .as_ref()
+        .is_some_and(|f| f.montage.is_some());
     let adjacency = match pairs {
         true => None,
         false => Some(distance_graph(&sensors)?),
@@ -130,7 +145,7 @@ pub(super) fn open(config: &DatasetConfig) -> Result<LazySet> {
     };
     Ok(LazySet {
         shared: RecordingSet {
-            info: about::info("tusz"),
+            info: fetch::info("tusz").unwrap_or_default(),
             sensors,
             positions: Some(positions),
             adjacency,

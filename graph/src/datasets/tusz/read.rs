@@ -116,7 +116,9 @@ impl Plan {
                 _ => format!("{}/{i}", short(&file.path.with_extension(""))),
             };
             match self.task {
-                Task::Detection => out.push(detection(file, name, signal, &seizures, segment.start)),
+                Task::Detection => {
+                    out.push(detection(file, name, signal, &seizures, segment.start))
+                }
                 Task::Classification => {
                     out.extend(self.clips(file, &name, signal, &seizures, segment.start));
                 }
@@ -185,7 +187,12 @@ impl Plan {
                 let length = rows.iter().map(Array2::ncols).min().unwrap_or(0);
                 let rows: Vec<_> = rows.iter().map(|r| r.slice(s![.., ..length])).collect();
                 concatenate(Axis(0), &rows).map_err(|e| {
-                    Error::file(edf.path(), "channels", e.to_string(), "fetch the file again")
+                    Error::file(
+                        edf.path(),
+                        "channels",
+                        e.to_string(),
+                        "fetch the file again",
+                    )
                 })
             }
             Err(Error::File {
@@ -235,9 +242,8 @@ impl Plan {
             let mut clip = Array3::zeros((signal.nrows(), self.clip, 1));
             let part = signal.slice(s![.., start..start + seen]);
             clip.slice_mut(s![.., ..seen, 0]).assign(&part);
-            let mask = (seen < self.clip).then(|| {
-                Array2::from_shape_fn((signal.nrows(), self.clip), |(_, t)| t < seen)
-            });
+            let mask = (seen < self.clip)
+                .then(|| Array2::from_shape_fn((signal.nrows(), self.clip), |(_, t)| t < seen));
             let labels = Labels::Whole(class);
             out.push(Recording {
                 mask,
@@ -278,7 +284,9 @@ fn detection(
         steps: step(sample(s.start).trunc() - 1.0)..step(sample(s.stop).trunc() + 1.0),
         class: 1,
     };
-    let inside = seizures.iter().filter(|s| sample(s.stop) >= 0.0 && sample(s.start) <= time as f64);
+    let inside = seizures
+        .iter()
+        .filter(|s| sample(s.stop) >= 0.0 && sample(s.start) <= time as f64);
     let labels = Labels::Events {
         events: inside.map(span).collect(),
         otherwise: 0,

@@ -26,8 +26,28 @@ const SEIZURES: [(&str, Option<usize>); 11] = [
 
 /// Labels of everything else; `nesz` is what looks like a seizure and is none.
 const OTHERS: [&str; 22] = [
-    "bckg", "(null)", "null", "nesz", "spsw", "gped", "pled", "eybl", "artf", "intr", "slow",
-    "eyem", "chew", "shiv", "musc", "elpp", "elec", "elst", "calb", "hphs", "trip", "eyem_musc",
+    "bckg",
+    "(null)",
+    "null",
+    "nesz",
+    "spsw",
+    "gped",
+    "pled",
+    "eybl",
+    "artf",
+    "intr",
+    "slow",
+    "eyem",
+    "chew",
+    "shiv",
+    "musc",
+    "elpp",
+    "elec",
+    "elst",
+    "calb",
+    "hphs",
+    "trip",
+    "eyem_musc",
 ];
 
 /// A seizure, on whatever channels.
@@ -65,7 +85,10 @@ pub(super) fn read(path: &Path, task: Task) -> Result<Vec<Seizure>> {
     match coarse(path) {
         Some(coarse) => {
             let whole = seizure_events(&tuh::read(&coarse)?, &coarse)?;
-            Ok(typed(merged(whole.iter().map(|e| (e.start, e.stop))), &events))
+            Ok(typed(
+                merged(whole.iter().map(|e| (e.start, e.stop))),
+                &events,
+            ))
         }
         None => Ok(by_type(&events)),
     }
@@ -200,7 +223,11 @@ mod tests {
         let spans = vec![(9.0, 24.0), (40.0, 50.0), (70.0, 71.0)];
         assert_eq!(
             told(typed(spans, &events)),
-            [(9.0, 24.0, Some(0)), (40.0, 50.0, Some(1)), (70.0, 71.0, None)]
+            [
+                (9.0, 24.0, Some(0)),
+                (40.0, 50.0, Some(1)),
+                (70.0, 71.0, None)
+            ]
         );
         let touching = merged([(5.0, 6.0), (0.0, 2.0), (2.0, 3.0)].into_iter());
         assert_eq!(touching, [(0.0, 3.0), (5.0, 6.0)]);
