@@ -2,6 +2,7 @@
 
 mod about;
 mod basic_motions;
+mod bcicha;
 mod channels;
 mod description;
 mod eeg_eye_state;
@@ -25,10 +26,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::cache::{self, CacheOptions};
+use crate::cache::{self, CacheOptions, Made};
 use crate::signal::FeatureConfig;
 use crate::windows::{LazySet, Missing, RecordingSet, WindowConfig, cut};
-use crate::{Dataset, Error, Result};
+use crate::{Dataset, DatasetInfo, Error, Result, SourceFile};
 
 pub use description::{Files, FolderConfig, GraphFiles, SplitFiles, Variables};
 pub use electrodes::read_positions;
@@ -91,6 +92,20 @@ pub enum Recordings {
 }
 
 impl Recordings {
+    fn info(&self) -> &DatasetInfo {
+        match self {
+            Self::Read(set) => &set.info,
+            Self::Lazy(set) => &set.shared.info,
+        }
+    }
+
+    fn sources(&self) -> Result<Vec<SourceFile>> {
+        match self {
+            Self::Read(set) => Ok(set.sources.clone()),
+            Self::Lazy(set) => set.sources(),
+        }
+    }
+
     /// All of them in memory.
     ///
     /// # Errors
@@ -179,9 +194,19 @@ pub fn load_with(config: &DatasetConfig, options: &CacheOptions) -> Result<Datas
                 l.recordings.sources()?,
             ))
         },
-        |l| match l.recordings {
-            Recordings::Read(set) => cut(set, &l.window, &l.features, l.missing),
-            Recordings::Lazy(set) => set.cut(&l.window, &l.features, l.missing),
+        |l, keeper| match l.recordings {
+            Recordings::Read(set) => {
+                cut(set, &l.window, &l.features, l.missing).map(|made| keeper.whole(made))
+            }
+            Recordings::Lazy(set) => {
+                let masked = set.gaps || l.missing == Missing::Mask || l.features.reject.is_some();
+                let parts = || set.parts(&l.window, &l.features, l.missing);
+                let sources = set.sources()?;
+                Ok(match keeper.parts(masked, parts)? {
+                    Made::InMemory(made) => Made::InMemory(Dataset { sources, ..made }),
+                    kept => kept,
+                })
+            }
         },
     )
 }

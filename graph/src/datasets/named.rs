@@ -2,8 +2,8 @@
 
 use super::options::OptionName;
 use super::{
-    DatasetConfig, Recordings, basic_motions, eeg_eye_state, eegmat, finger_movements, ssvep_exo,
-    tusz,
+    DatasetConfig, Recordings, basic_motions, bcicha, eeg_eye_state, eegmat, finger_movements,
+    ssvep_exo, tusz,
 };
 use crate::Result;
 use crate::signal::FeatureConfig;
@@ -20,7 +20,7 @@ pub(super) struct Named {
     pub open: fn(&DatasetConfig) -> Result<Recordings>,
 }
 
-pub(super) const SETS: [Named; 6] = [
+pub(super) const SETS: [Named; 7] = [
     Named {
         name: "basic-motions",
         features: basic_motions::features,
@@ -29,6 +29,16 @@ pub(super) const SETS: [Named; 6] = [
         open: |config| {
             config.only("basic-motions", &[])?;
             basic_motions::read(config.data_dir.as_deref()).map(Recordings::Read)
+        },
+    },
+    Named {
+        name: "bcicha",
+        features: bcicha::features,
+        window: bcicha::window,
+        missing: Missing::Error,
+        open: |config| {
+            config.only("bcicha", &[OptionName::Accept])?;
+            bcicha::open(config).map(Recordings::Lazy)
         },
     },
     Named {
@@ -77,8 +87,10 @@ pub(super) const SETS: [Named; 6] = [
         window: tusz::window,
         missing: Missing::Error,
         open: |config| {
-            use OptionName::{Accept, SplitFile, Task};
-            config.only("tusz", &[Task, SplitFile, Accept])?;
+            config.only(
+                "tusz",
+                &[OptionName::Task, OptionName::SplitFile, OptionName::Accept],
+            )?;
             tusz::open(config).map(Recordings::Lazy)
         },
     },

@@ -41,7 +41,7 @@ impl Parts {
         let mut of = BTreeMap::new();
         for (i, (name, part)) in names.iter().zip(parts).enumerate() {
             let wrong = |problem: String, remedy: &str| {
-                let line = format!("line {}", cells.first_line + i);
+                let line = format!("line {}", cells.lines[i]);
                 Err(Error::file(path, line, problem, remedy))
             };
             let part = match part.to_lowercase().as_str() {

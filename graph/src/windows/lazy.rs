@@ -1,7 +1,9 @@
 //! Sets of recordings that are read when they are wanted: a part of the files at a time, so that
 //! raw signals of a large set are never in memory together.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use ndarray::Array2;
 use rayon::prelude::*;
@@ -9,7 +11,7 @@ use rayon::prelude::*;
 use super::store::{Piece, Starts, Windows};
 use super::{Mask, Missing, RecordingSet, WindowConfig, attempt, nothing};
 use crate::signal::FeatureConfig;
-use crate::{Dataset, Error, Recording, Result, files};
+use crate::{Dataset, Error, Recording, Result, SourceFile, files};
 
 /// Recordings of one data set, in the order of its shards.
 pub struct LazySet {
@@ -18,23 +20,30 @@ pub struct LazySet {
     pub shared: RecordingSet,
     /// What is read at once.
     pub shards: Vec<Shard>,
+    /// Most shards that are in memory at a time; `None`: one for each thread.
+    pub at_once: Option<usize>,
+    /// Whether a recording may have missing values.
+    pub gaps: bool,
 }
 
 /// A part of a set that is read at once, mostly a file.
 pub struct Shard {
-    /// The files it is read from.
-    pub files: Vec<PathBuf>,
+    files: Vec<PathBuf>,
+    sources: OnceLock<Vec<SourceFile>>,
     read: Box<dyn Fn() -> Result<Vec<Recording>> + Send + Sync>,
 }
 
 impl Shard {
-    /// A shard whose recordings `read` gives, perhaps none.
+    /// A shard whose recordings, perhaps none, `read` makes of `files`.
     pub fn new(
         files: Vec<PathBuf>,
         read: impl Fn() -> Result<Vec<Recording>> + Send + Sync + 'static,
     ) -> Self {
-        let read = Box::new(read);
-        Self { files, read }
+        Self {
+            files,
+            sources: OnceLock::new(),
+            read: Box::new(read),
+        }
     }
 
     /// Reads the recordings.
@@ -44,6 +53,19 @@ impl Shard {
     pub fn read(&self) -> Result<Vec<Recording>> {
         (self.read)()
     }
+
+    /// Its files. They are hashed the first time.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when one cannot be read.
+    pub fn sources(&self) -> Result<&[SourceFile]> {
+        if let Some(known) = self.sources.get() {
+            return Ok(known);
+        }
+        let hashed = self.files.iter().map(files::source_file);
+        let hashed = hashed.collect::<Result<_>>()?;
+        Ok(self.sources.get_or_init(|| hashed))
+    }
 }
 
 impl LazySet {
@@ -52,57 +74,72 @@ impl LazySet {
     /// # Errors
     /// Those of the first shard that has one, and [`Error::Io`] when a file cannot be hashed.
     pub fn read(self) -> Result<RecordingSet> {
-        let read = |shard: &Shard| -> Result<RecordingSet> { self.with(shard) };
-        let parts: Vec<RecordingSet> = self.shards.par_iter().map(read).collect::<Result<_>>()?;
-        let mut set = self.shared;
-        let (mut recordings, mut sources) = (Vec::new(), Vec::new());
-        for part in parts {
-            recordings.extend(part.recordings);
-            sources.extend(part.sources);
-        }
-        sources.append(&mut set.sources);
+        let sources = self.sources()?;
+        let read: Vec<Vec<Recording>> = self
+            .shards
+            .par_iter()
+            .map(Shard::read)
+            .collect::<Result<_>>()?;
         Ok(RecordingSet {
-            recordings,
+            recordings: read.into_iter().flatten().collect(),
             sources,
-            ..set
+            ..self.shared
         })
     }
 
-    /// The set with the recordings and files of one shard.
-    fn with(&self, shard: &Shard) -> Result<RecordingSet> {
-        let hashed = shard.files.iter().map(files::source_file);
-        Ok(RecordingSet {
-            recordings: shard.read()?,
-            sources: hashed.collect::<Result<_>>()?,
-            ..self.shared.clone()
-        })
-    }
-
-    /// The windows of one shard, as [`cut`](super::cut) makes them; `None` where it has none.
+    /// All files, those of the shards first, hashed in parallel.
     ///
     /// # Errors
-    /// As [`cut`](super::cut), and those of reading.
-    pub fn cut_shard(
-        &self,
-        shard: &Shard,
-        window: &WindowConfig,
-        features: &FeatureConfig,
+    /// [`Error::Io`] when one cannot be read.
+    pub fn sources(&self) -> Result<Vec<SourceFile>> {
+        let shards = self.shards.par_iter().map(Shard::sources);
+        let shards: Vec<&[SourceFile]> = shards.collect::<Result<_>>()?;
+        let shared = std::iter::once(self.shared.sources.as_slice());
+        Ok(shards
+            .into_iter()
+            .chain(shared)
+            .flatten()
+            .cloned()
+            .collect())
+    }
+
+    /// The windows of each shard that has any, as [`cut`](super::cut) makes them, in order. As many
+    /// shards are read ahead as are in memory at a time, in parallel, and the signals of a shard are
+    /// freed once its windows are made.
+    ///
+    /// An item is an error as [`cut`](super::cut) or reading gives it; so is the last, where no
+    /// shard has a window.
+    pub fn parts<'a>(
+        &'a self,
+        window: &'a WindowConfig,
+        features: &'a FeatureConfig,
         missing: Missing,
-    ) -> Result<Option<Dataset>> {
-        Ok(self.attempt(shard, window, features, missing)?.ok())
+    ) -> impl Iterator<Item = Result<Dataset>> + 'a {
+        Parts {
+            set: self,
+            how: (window, features, missing),
+            next: 0,
+            ahead: VecDeque::new(),
+            found: false,
+            rejected: 0,
+            ended: false,
+        }
     }
 
     fn attempt(
         &self,
         shard: &Shard,
-        window: &WindowConfig,
-        features: &FeatureConfig,
-        missing: Missing,
+        (window, features, missing): (&WindowConfig, &FeatureConfig, Missing),
     ) -> Result<std::result::Result<Dataset, usize>> {
-        let set = self.with(shard)?;
-        if set.recordings.is_empty() {
+        let recordings = shard.read()?;
+        if recordings.is_empty() {
             return Ok(Err(0));
         }
+        let set = RecordingSet {
+            recordings,
+            sources: shard.sources()?.to_vec(),
+            ..self.shared.clone()
+        };
         attempt(set, window, features, missing)
     }
 
@@ -112,20 +149,69 @@ impl LazySet {
     /// # Errors
     /// As [`cut`](super::cut), and those of reading.
     pub fn cut(
-        mut self,
+        &self,
         window: &WindowConfig,
         features: &FeatureConfig,
         missing: Missing,
     ) -> Result<Dataset> {
-        let shards = self.shards.par_iter();
-        let parts: Vec<std::result::Result<Dataset, usize>> = shards
-            .map(|shard| self.attempt(shard, window, features, missing))
-            .collect::<Result<_>>()?;
-        let rejected = parts.iter().filter_map(|p| p.as_ref().err()).sum();
-        let parts = parts.into_iter().filter_map(std::result::Result::ok);
-        let mut all = join(parts.collect())?.ok_or_else(|| nothing(rejected))?;
-        all.sources.append(&mut self.shared.sources);
+        let parts = self.parts(window, features, missing);
+        let all = join(parts.collect::<Result<_>>()?)?;
+        let mut all = all.ok_or_else(|| nothing(0))?;
+        all.sources = self.sources()?;
         Ok(all)
+    }
+}
+
+/// The windows of a set, shard by shard.
+struct Parts<'a> {
+    set: &'a LazySet,
+    how: (&'a WindowConfig, &'a FeatureConfig, Missing),
+    next: usize,
+    ahead: VecDeque<Dataset>,
+    found: bool,
+    rejected: usize,
+    ended: bool,
+}
+
+impl Parts<'_> {
+    /// Makes the windows of the next shards.
+    fn read_ahead(&mut self) -> Result<()> {
+        let most = self.set.at_once.unwrap_or_else(rayon::current_num_threads);
+        let end = (self.next + most.max(1)).min(self.set.shards.len());
+        let shards = self.set.shards[self.next..end].par_iter();
+        let made: Vec<std::result::Result<Dataset, usize>> = shards
+            .map(|shard| self.set.attempt(shard, self.how))
+            .collect::<Result<_>>()?;
+        self.next = end;
+        for part in made {
+            match part {
+                Ok(part) => self.ahead.push_back(part),
+                Err(rejected) => self.rejected += rejected,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Iterator for Parts<'_> {
+    type Item = Result<Dataset>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.ahead.is_empty() && self.next < self.set.shards.len() && !self.ended {
+            if let Err(e) = self.read_ahead() {
+                self.ended = true;
+                return Some(Err(e));
+            }
+        }
+        if let Some(part) = self.ahead.pop_front() {
+            self.found = true;
+            return Some(Ok(part));
+        }
+        if self.found || self.ended {
+            return None;
+        }
+        self.ended = true;
+        Some(Err(nothing(self.rejected)))
     }
 }
 
@@ -141,20 +227,10 @@ pub fn join(parts: Vec<Dataset>) -> Result<Option<Dataset>> {
     };
     let mut windows = vec![all.x.clone()];
     let mut masks = vec![all.mask.take()];
-    let mut next = all.recording.iter().max().map_or(0, |last| last + 1);
-    for part in parts {
-        agree(&all, &part)?;
-        windows.push(part.x);
-        masks.push(part.mask);
-        all.y.extend(part.y);
-        let numbers = part.recording.iter().max().map_or(0, |last| last + 1);
-        all.recording
-            .extend(part.recording.iter().map(|r| next + r));
-        next += numbers;
-        extend(&mut all.subject, part.subject);
-        extend(&mut all.session, part.session);
-        all.part.extend(part.part);
-        all.sources.extend(part.sources);
+    for mut part in parts {
+        windows.push(part.x.clone());
+        masks.push(part.mask.take());
+        absorb(&mut all, part)?;
     }
     let (_, v, l, f) = all.x.dim();
     if masks.iter().any(Option::is_some) {
@@ -174,6 +250,23 @@ pub fn join(parts: Vec<Dataset>) -> Result<Option<Dataset>> {
         all.x = all.x.known_finite();
     }
     Ok(Some(all))
+}
+
+/// Appends everything of a part but its values and their mask.
+///
+/// # Errors
+/// As [`join`].
+pub(crate) fn absorb(all: &mut Dataset, part: Dataset) -> Result<()> {
+    agree(all, &part)?;
+    let next = all.recording.iter().max().map_or(0, |last| last + 1);
+    all.recording
+        .extend(part.recording.iter().map(|r| next + r));
+    all.y.extend(part.y);
+    extend(&mut all.subject, part.subject);
+    extend(&mut all.session, part.session);
+    all.part.extend(part.part);
+    all.sources.extend(part.sources);
+    Ok(())
 }
 
 fn extend(all: &mut Option<Vec<String>>, part: Option<Vec<String>>) {
@@ -240,7 +333,7 @@ fn agree(a: &Dataset, b: &Dataset) -> Result<()> {
 }
 
 /// The mask of `count` windows (v, l) of which nothing is missing. They share one all-seen window.
-pub(super) fn seen_throughout(count: usize, v: usize, l: usize) -> Piece<u8> {
+pub(crate) fn seen_throughout(count: usize, v: usize, l: usize) -> Piece<u8> {
     Piece::Recording {
         blocks: vec![Mask::block(Array2::from_elem((v, l), true))],
         starts: Starts::Every {
@@ -320,7 +413,7 @@ mod tests {
         let of = |shard: &[(usize, usize)]| -> Vec<Recording> {
             shard.iter().map(|(n, t)| recording(*n, *t)).collect()
         };
-        let lazy = || LazySet {
+        let lazy = |at_once| LazySet {
             shared: shared(),
             shards: lengths
                 .iter()
@@ -329,6 +422,8 @@ mod tests {
                     Shard::new(Vec::new(), move || Ok(of(&shard)))
                 })
                 .collect(),
+            at_once,
+            gaps: true,
         };
         let whole = RecordingSet {
             recordings: lengths.iter().flat_map(|shard| of(shard)).collect(),
@@ -336,7 +431,9 @@ mod tests {
         };
         for features in ["", "standardize = \"time\""] {
             let features: FeatureConfig = toml::from_str(features).unwrap();
-            let a = lazy().cut(&window(), &features, Missing::Error).unwrap();
+            let a = lazy(Some(2))
+                .cut(&window(), &features, Missing::Error)
+                .unwrap();
             let b = cut(whole.clone(), &window(), &features, Missing::Error).unwrap();
             assert_eq!(a.x, b.x);
             assert_eq!(a.x.len(), 8);
@@ -346,7 +443,7 @@ mod tests {
             // Trials of their own count as recordings do; short recordings leave no number.
             assert_eq!(a.recording, [0, 0, 1, 2, 2, 3, 4, 5]);
         }
-        let read = lazy().read().unwrap();
+        let read = lazy(None).read().unwrap();
         let names = |set: &RecordingSet| -> Vec<String> {
             set.recordings.iter().map(|r| r.name.clone()).collect()
         };
@@ -366,6 +463,8 @@ mod tests {
                         Ok(vec![other])
                     }),
                 ],
+                at_once: None,
+                gaps: true,
             };
             let cut = lazy.cut(&window(), &FeatureConfig::default(), Missing::Error);
             cut.unwrap_err().to_string()
@@ -376,6 +475,8 @@ mod tests {
         let nothing = LazySet {
             shared: shared(),
             shards: vec![Shard::new(Vec::new(), || Ok(vec![recording(0, 3)]))],
+            at_once: None,
+            gaps: true,
         };
         let cut = nothing.cut(&window(), &FeatureConfig::default(), Missing::Error);
         let text = cut.unwrap_err().to_string();

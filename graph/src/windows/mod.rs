@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use gather::{Affine, Copied, each_row};
 use layout::{Place, Prepared, of_recording, places};
-use lazy::seen_throughout;
 pub use lazy::{LazySet, Shard, join};
+pub(crate) use lazy::{absorb, seen_throughout};
 pub use mask::Mask;
 pub use missing::Missing;
 use missing::{fill, observed};

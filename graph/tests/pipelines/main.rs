@@ -2,12 +2,14 @@
 //! (`tests/fixtures/pipelines`), against what an independent program in Python computed from the
 //! text of the protocols.
 
+mod bcicha;
 mod tusz;
 
 use std::path::Path;
 
 use serde_json::Value;
-use tgmamba_graph::datasets::{DatasetConfig, load};
+use tgmamba_graph::cache::CacheOptions;
+use tgmamba_graph::datasets::{DatasetConfig, load_with};
 use tgmamba_graph::{Dataset, Part};
 
 fn fixture(name: &str) -> std::path::PathBuf {
@@ -25,17 +27,31 @@ fn unpacked(name: &str, inside: &str) -> tempfile::TempDir {
     folder
 }
 
+/// The folder of the files that do not ship, where it is there.
+fn shared_data() -> Option<std::path::PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    println!("skipped: {} is not there", folder.display());
+    None
+}
+
 fn record(name: &str) -> Value {
     serde_json::from_str(&std::fs::read_to_string(fixture(name)).unwrap()).unwrap()
 }
 
 /// What a configuration in TOML makes of the files in `folder`.
 fn loaded(folder: &Path, toml: &str) -> tgmamba_graph::Result<Dataset> {
+    load_with(&config(folder, toml), &CacheOptions::off())
+}
+
+fn config(folder: &Path, toml: &str) -> DatasetConfig {
     let config: DatasetConfig = toml::from_str(toml).unwrap();
-    load(&DatasetConfig {
+    DatasetConfig {
         data_dir: Some(folder.to_path_buf()),
         ..config
-    })
+    }
 }
 
 fn failure(folder: &Path, toml: &str) -> String {

@@ -2,10 +2,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use tgmamba_graph::Part;
+use tgmamba_graph::cache::{Cache, CacheMode, CacheOptions};
+use tgmamba_graph::datasets::load_with;
 use tgmamba_graph::split::{SplitConfig, SplitMethod, plan};
 use tgmamba_graph::topology::{GraphConfig, build};
 
-use super::{compare, failure, loaded, record, unpacked};
+use super::{compare, config, failure, loaded, record, unpacked};
 
 const RAW: &str = "name = \"tusz\"\nwindow = { length = 12 }\n[features]\nkind = \"raw\"\n";
 const SPECTRA: &str = "name = \"tusz\"\nwindow = { length = 12 }\n";
@@ -82,6 +84,45 @@ fn graph_sources_and_split() {
 }
 
 #[test]
+fn windows_go_through_the_cache_recording_by_recording() {
+    let v1 = unpacked("tusz_v1.zip", "tusz");
+    let folder = tempfile::tempdir().unwrap();
+    let always = CacheOptions {
+        mode: CacheMode::Always,
+        folder: Some(folder.path().join("windows")),
+    };
+    for toml in [RAW, SPECTRA, TYPES] {
+        let fresh = loaded(v1.path(), toml).unwrap();
+        for _ in 0..2 {
+            let kept = load_with(&config(v1.path(), toml), &always).unwrap();
+            assert_eq!(kept.x, fresh.x);
+            assert_eq!(kept.mask, fresh.mask);
+            assert_eq!(kept.sources, fresh.sources);
+            assert_eq!((&kept.y, &kept.part), (&fresh.y, &fresh.part));
+            assert_eq!(kept.recording, fresh.recording);
+            assert_eq!(
+                (&kept.subject, &kept.session),
+                (&fresh.subject, &fresh.session)
+            );
+        }
+    }
+    let cache = Cache::at(folder.path().join("windows"));
+    assert_eq!(cache.list().unwrap().len(), 3);
+    assert!(cache.verify().unwrap().is_empty());
+    // A recording without seizures that changes has a say all the same.
+    let quiet = "tusz/edf/dev/03_tcp_ar_a/010/00001027/s001_2005_03_04/00001027_s001_t000.tse";
+    let text = "version = tse_v1.0.0\n\n0.0 5.0 bckg 1.0\n5.0 20.0 gnsz 1.0\n20.0 25.0 bckg 1.0\n";
+    std::fs::write(v1.path().join(quiet), text).unwrap();
+    let more = load_with(&config(v1.path(), TYPES), &always).unwrap();
+    assert_eq!(more.y, [0, 1, 2, 3, 1]);
+    // An error of the files is one here too, and leaves nothing behind.
+    std::fs::write(v1.path().join(quiet), "version = tse_v9\n").unwrap();
+    let text = load_with(&config(v1.path(), TYPES), &always).unwrap_err();
+    assert!(text.to_string().contains(".tse"), "{text}");
+    assert_eq!(cache.list().unwrap().len(), 4);
+}
+
+#[test]
 fn patients_of_the_training_part_validate() {
     let v1 = unpacked("tusz_v1.zip", "tusz");
     let edf = v1.path().join("tusz/edf");
@@ -94,9 +135,9 @@ fn patients_of_the_training_part_validate() {
         }
     }
     let data = loaded(v1.path(), SPECTRA).unwrap();
-    let config = SplitConfig::for_dataset(&data);
-    assert_eq!(config.method, SplitMethod::Given);
-    let fold = &plan(&data, &config).unwrap()[0];
+    let method = SplitConfig::for_dataset(&data);
+    assert_eq!(method.method, SplitMethod::Given);
+    let fold = &plan(&data, &method).unwrap()[0];
     let subjects = data.subject.as_ref().unwrap();
     let of = |windows: &[usize]| -> BTreeSet<&str> {
         windows.iter().map(|i| subjects[*i].as_str()).collect()

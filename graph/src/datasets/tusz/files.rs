@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::options::Accept;
 use super::super::parts::Parts;
-use super::super::{DatasetConfig, about, roots};
+use super::super::{DatasetConfig, about};
 use crate::{Error, Part, Result};
 
 /// A recording of the corpus.
@@ -75,7 +75,7 @@ pub(super) fn list(config: &DatasetConfig) -> Result<(PathBuf, Vec<EdfFile>, Opt
 
 /// The folder with `train`, `dev` and perhaps `eval`.
 fn root(data_dir: Option<&Path>) -> Result<PathBuf> {
-    let roots = roots(data_dir);
+    let roots = super::super::roots(data_dir);
     let is_root = |folder: &PathBuf| PARTS.iter().any(|p| folder.join(p).is_dir());
     for data in &roots {
         for base in [

@@ -51,7 +51,9 @@ mod files;
 mod read;
 mod seizures;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
 
 use super::options::{Accept, Task};
 use super::{DatasetConfig, electrodes};
@@ -130,15 +132,26 @@ pub(super) fn open(config: &DatasetConfig) -> Result<LazySet> {
         sources.push(crate::files::source_file(path)?);
     }
     let plan = Plan::new(config, task, sensors.clone())?;
-    let shards = files
-        .into_iter()
+    let annotations: Vec<(Vec<PathBuf>, bool)> = files
+        .par_iter()
         .map(|file| {
-            let plan = plan.clone();
-            let read_from = plan.annotations(&file.path);
-            let files = std::iter::once(file.path.clone()).chain(read_from);
-            Shard::new(files.collect(), move || plan.recordings(&file))
+            let annotations = plan.annotations(&file.path);
+            let left_out = plan.is_left_out(&annotations)?;
+            Ok((annotations, left_out))
         })
-        .collect();
+        .collect::<Result<_>>()?;
+    let mut shards = Vec::new();
+    for (file, (annotations, left_out)) in files.into_iter().zip(annotations) {
+        if left_out {
+            for path in annotations {
+                sources.push(crate::files::source_file(path)?);
+            }
+            continue;
+        }
+        let plan = plan.clone();
+        let files = std::iter::once(file.path.clone()).chain(annotations);
+        shards.push(Shard::new(files.collect(), move || plan.recordings(&file)));
+    }
     let classes: &[&str] = match task {
         Task::Detection => &["background", "seizure"],
         Task::Classification => &seizures::CLASSES,
@@ -154,6 +167,8 @@ pub(super) fn open(config: &DatasetConfig) -> Result<LazySet> {
             sources,
         },
         shards,
+        at_once: None,
+        gaps: task == Task::Classification,
     })
 }
 

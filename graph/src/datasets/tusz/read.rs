@@ -72,6 +72,17 @@ impl Plan {
         std::iter::once(path).chain(coarse).collect()
     }
 
+    /// Whether the annotations of a file say that nothing of it is wanted.
+    pub fn is_left_out(&self, annotations: &[PathBuf]) -> Result<bool> {
+        match (self.task, annotations.first()) {
+            (Task::Classification, Some(path)) => {
+                let seizures = seizures::read(path, self.task)?;
+                Ok(seizures.iter().all(|s| s.class.is_none()))
+            }
+            _ => Ok(false),
+        }
+    }
+
     /// The recordings of a file; none where a fault that is accepted leaves it out.
     pub fn recordings(&self, file: &EdfFile) -> Result<Vec<Recording>> {
         let annotations = self.annotations(&file.path);
@@ -89,9 +100,6 @@ impl Plan {
             ));
         };
         let seizures = seizures::read(path, self.task)?;
-        if self.task == Task::Classification && seizures.iter().all(|s| s.class.is_none()) {
-            return Ok(Vec::new());
-        }
         let options = OpenOptions {
             accept_incomplete: self.accepts(Accept::Incomplete),
             accept_damaged_annotations: true,
