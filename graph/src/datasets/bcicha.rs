@@ -150,14 +150,13 @@ pub(super) fn open(config: &DatasetConfig) -> Result<LazySet> {
 /// The folder, its sessions in order, and the file of labels.
 fn list(config: &DatasetConfig) -> Result<(PathBuf, Vec<Session>, PathBuf)> {
     const LABELS: &str = "TrainLabels.csv";
-    let roots = super::roots(config.data_dir.as_deref());
-    let names = ["bcicha", "inria-bci-challenge", "BCIcha", ""];
-    let mut folders = roots.iter().flat_map(|r| names.map(|n| r.join(n)));
+    let data_dir = config.data_dir.as_deref();
+    let mut folders = about::places("bcicha", data_dir).into_iter();
     let Some(folder) = folders.find(|f| f.join(LABELS).is_file()) else {
         return Err(about::missing(
             "bcicha",
             &format!("bcicha/{LABELS}"),
-            &roots,
+            data_dir,
         ));
     };
     let label_file = folder.join(LABELS);

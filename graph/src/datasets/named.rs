@@ -2,8 +2,8 @@
 
 use super::options::OptionName;
 use super::{
-    DatasetConfig, Recordings, basic_motions, bcicha, eeg_eye_state, eegmat, finger_movements,
-    ssvep_exo, tusz,
+    DatasetConfig, Recordings, basic_motions, bcicha, dodh, eeg_eye_state, eegmat,
+    finger_movements, mamem, ssvep_exo, tusz,
 };
 use crate::Result;
 use crate::signal::FeatureConfig;
@@ -20,7 +20,7 @@ pub(super) struct Named {
     pub open: fn(&DatasetConfig) -> Result<Recordings>,
 }
 
-pub(super) const SETS: [Named; 7] = [
+pub(super) const SETS: [Named; 9] = [
     Named {
         name: "basic-motions",
         features: basic_motions::features,
@@ -39,6 +39,16 @@ pub(super) const SETS: [Named; 7] = [
         open: |config| {
             config.only("bcicha", &[OptionName::Accept])?;
             bcicha::open(config).map(Recordings::Lazy)
+        },
+    },
+    Named {
+        name: "dodh",
+        features: dodh::features,
+        window: dodh::window,
+        missing: Missing::Error,
+        open: |config| {
+            config.only("dodh", &[OptionName::SplitFile, OptionName::Accept])?;
+            dodh::open(config).map(Recordings::Lazy)
         },
     },
     Named {
@@ -69,6 +79,16 @@ pub(super) const SETS: [Named; 7] = [
         open: |config| {
             config.only("finger-movements", &[])?;
             finger_movements::read(config.data_dir.as_deref()).map(Recordings::Read)
+        },
+    },
+    Named {
+        name: "mamem",
+        features: mamem::features,
+        window: mamem::window,
+        missing: Missing::Error,
+        open: |config| {
+            config.only("mamem", &[OptionName::Accept])?;
+            mamem::open(config).map(Recordings::Lazy)
         },
     },
     Named {

@@ -1,6 +1,8 @@
 //! Options of data sets that have more than one use, and what is accepted of files that are not as
 //! they should be.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 use super::DatasetConfig;
@@ -14,6 +16,29 @@ pub enum Task {
     Detection,
     /// What kind is it, where it happens?
     Classification,
+}
+
+impl Task {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Detection, Self::Classification];
+
+    /// The word used in configurations.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Detection => "detection",
+            Self::Classification => "classification",
+        }
+    }
+}
+
+impl FromStr for Task {
+    type Err = Error;
+
+    /// [`Error::Unknown`] for what is no [`name`](Task::name).
+    fn from_str(text: &str) -> Result<Self> {
+        let found = Self::ALL.into_iter().find(|t| t.name() == text);
+        found.ok_or_else(|| Error::unknown("task", text, &Self::ALL.map(Self::name)))
+    }
 }
 
 /// A fault of files that is accepted instead of refused. What is done about it is written to the
@@ -38,6 +63,17 @@ pub enum Accept {
 }
 
 impl Accept {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::MissingChannels,
+        Self::Unlabelled,
+        Self::MissingSessions,
+        Self::SharedSubjects,
+        Self::MixedRates,
+        Self::Breaks,
+        Self::Incomplete,
+    ];
+
     /// The word used in configurations.
     pub fn name(self) -> &'static str {
         match self {
@@ -54,9 +90,19 @@ impl Accept {
     /// What to do about an error that this makes go away.
     pub(super) fn remedy(self, else_do: &str) -> String {
         format!(
-            "{else_do}, or accept it with accept = [\"{}\"]",
+            "{else_do}, or accept it with accept = [\"{0}\"] (--accept {0})",
             self.name()
         )
+    }
+}
+
+impl FromStr for Accept {
+    type Err = Error;
+
+    /// [`Error::Unknown`] for what is no [`name`](Accept::name).
+    fn from_str(text: &str) -> Result<Self> {
+        let found = Self::ALL.into_iter().find(|a| a.name() == text);
+        found.ok_or_else(|| Error::unknown("fault", text, &Self::ALL.map(Self::name)))
     }
 }
 
@@ -126,18 +172,19 @@ mod tests {
         assert!(config.accepts(Accept::SharedSubjects) && !config.accepts(Accept::Breaks));
         let back: DatasetConfig = toml::from_str(&toml::to_string(&config).unwrap()).unwrap();
         assert_eq!(back, config);
-        for accept in [
-            Accept::MissingChannels,
-            Accept::Unlabelled,
-            Accept::MissingSessions,
-            Accept::SharedSubjects,
-            Accept::MixedRates,
-            Accept::Breaks,
-            Accept::Incomplete,
-        ] {
+        for accept in Accept::ALL {
             let written = serde_json::to_string(&accept).unwrap();
             assert_eq!(written, format!("\"{}\"", accept.name()));
+            assert_eq!(accept.name().parse::<Accept>().unwrap(), accept);
         }
+        for task in Task::ALL {
+            let written = serde_json::to_string(&task).unwrap();
+            assert_eq!(written, format!("\"{}\"", task.name()));
+            assert_eq!(task.name().parse::<Task>().unwrap(), task);
+        }
+        let error = "mixed_rates".parse::<Accept>().unwrap_err().to_string();
+        assert!(error.contains("did you mean \"mixed-rates\""), "{error}");
+        assert!("detect".parse::<Task>().is_err());
         let error = config.only("x", &[OptionName::Task]).unwrap_err();
         assert!(error.to_string().contains("split_file"), "{error}");
         let error = config

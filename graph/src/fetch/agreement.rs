@@ -13,12 +13,12 @@ pub(super) struct ByHand {
 }
 
 impl ByHand {
-    /// The folder that its layout names.
-    pub fn folder(&self) -> &'static str {
+    /// Names that its folder may have, the one of its layout first.
+    pub fn folders(&self) -> Vec<&'static str> {
         let first = self.layout.first().copied().unwrap_or(self.name);
-        first
-            .split_once('/')
-            .map_or(self.name, |(folder, _)| folder)
+        let first = first.split_once('/').map_or(self.name, |(f, _)| f);
+        let others = OTHERS.iter().filter(|(name, _)| *name == self.name);
+        std::iter::once(first).chain(others.map(|o| o.1)).collect()
     }
 
     pub fn instructions(&self) -> Instructions {
@@ -34,6 +34,15 @@ impl ByHand {
         }
     }
 }
+
+/// Folders as the owners' archives and scripts name them.
+const OTHERS: [(&str, &str); 5] = [
+    ("tusz", "tuh_eeg_seizure"),
+    ("dodh", "h5/dodh"),
+    ("bcicha", "inria-bci-challenge"),
+    ("bcicha", "BCIcha"),
+    ("mamem", "MAMEM"),
+];
 
 const DCRNN: &str = "Li et al., Diffusion Convolutional Recurrent Neural Network, ICLR 2018, \
                      arXiv:1707.01926";

@@ -132,7 +132,7 @@ pub fn folders(name: &str) -> Vec<&'static str> {
         return entry.folders.to_vec();
     }
     let set = agreement::SETS.iter().find(|s| s.name == name);
-    set.map(agreement::ByHand::folder).into_iter().collect()
+    set.map(agreement::ByHand::folders).unwrap_or_default()
 }
 
 /// Bytes of the files of a set; `None` of one that [`fetch`] only tells how to get.

@@ -3,7 +3,10 @@
 //! text of the protocols.
 
 mod bcicha;
+mod dodh;
+mod mamem;
 mod tusz;
+mod whole;
 
 use std::path::Path;
 

@@ -75,37 +75,30 @@ pub(super) fn list(config: &DatasetConfig) -> Result<(PathBuf, Vec<EdfFile>, Opt
 
 /// The folder with `train`, `dev` and perhaps `eval`.
 fn root(data_dir: Option<&Path>) -> Result<PathBuf> {
-    let roots = super::super::roots(data_dir);
     let is_root = |folder: &PathBuf| PARTS.iter().any(|p| folder.join(p).is_dir());
-    for data in &roots {
-        for base in [
-            data.join("tusz"),
-            data.join("tuh_eeg_seizure"),
-            data.clone(),
-        ] {
-            let mut found: Vec<PathBuf> = [base.join("edf"), base.clone()].into();
-            let versions = std::fs::read_dir(&base).into_iter().flatten().flatten();
-            let mut versions: Vec<PathBuf> = versions
-                .filter(|e| e.file_name().to_string_lossy().starts_with('v'))
-                .map(|e| e.path().join("edf"))
-                .collect();
-            versions.sort();
-            found.extend(versions);
-            found.retain(is_root);
-            match &found[..] {
-                [] => {}
-                [one] => return Ok(one.clone()),
-                [one, other, ..] => {
-                    return Err(Error::config(
-                        "data_dir",
-                        format!("both {} and {} are there", one.display(), other.display()),
-                        "name the folder of one version",
-                    ));
-                }
+    for base in about::places("tusz", data_dir) {
+        let mut found: Vec<PathBuf> = [base.join("edf"), base.clone()].into();
+        let versions = std::fs::read_dir(&base).into_iter().flatten().flatten();
+        let mut versions: Vec<PathBuf> = versions
+            .filter(|e| e.file_name().to_string_lossy().starts_with('v'))
+            .map(|e| e.path().join("edf"))
+            .collect();
+        versions.sort();
+        found.extend(versions);
+        found.retain(is_root);
+        match &found[..] {
+            [] => {}
+            [one] => return Ok(one.clone()),
+            [one, other, ..] => {
+                return Err(Error::config(
+                    "data_dir",
+                    format!("both {} and {} are there", one.display(), other.display()),
+                    "name the folder of one version",
+                ));
             }
         }
     }
-    Err(about::missing("tusz", "tusz/edf/train", &roots))
+    Err(about::missing("tusz", "tusz/edf/train", data_dir))
 }
 
 /// All EDF files below a folder.
