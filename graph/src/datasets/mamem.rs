@@ -43,7 +43,7 @@ use crate::electrodes::{electrode_direction, normalise_channel_name};
 use crate::formats::mat::Mat;
 use crate::signal::{FeatureConfig, Initial, ResampleMethod, Step};
 use crate::windows::{LazySet, RecordingSet, Shard, WindowConfig};
-use crate::{Error, Labels, Part, Recording, Result, Span, fetch, files};
+use crate::{Error, Labels, Part, Recording, Result, Span, fetch};
 
 const CLASSES: [&str; 5] = ["12 Hz", "10 Hz", "8.57 Hz", "7.5 Hz", "6.66 Hz"];
 

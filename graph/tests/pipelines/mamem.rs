@@ -2,7 +2,7 @@ use super::{compare, failure, loaded, record, unpacked};
 
 const ALL: &str = "name = \"mamem\"\n";
 /// Trials of the small files of dataset III last 1.3 s.
-const THREE: &str = "name = \"mamem\"\naccept = [\"missing-sessions\"]\n[features]\n\
+pub(super) const THREE: &str = "name = \"mamem\"\naccept = [\"missing-sessions\"]\n[features]\n\
                      crop_seconds = [0.2, 1.2]\n\
                      steps = [{ kind = \"butterworth\", highpass_hz = 1, lowpass_hz = 50 }, \
                      { kind = \"resample\", hz = 125 }]\n";

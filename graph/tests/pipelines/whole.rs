@@ -1,6 +1,7 @@
 //! From the files of each set to batches, as a training takes the way, and what listing and
 //! inspecting say of them.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use tgmamba_graph::cache::{CacheMode, CacheOptions};
@@ -18,7 +19,6 @@ struct Set {
     name: &'static str,
     zip: &'static str,
     folder: &'static str,
-    more: &'static str,
     nodes: usize,
     rate: f64,
     /// What its classes are counted in, and how many there are.
@@ -31,7 +31,6 @@ const SETS: [Set; 4] = [
         name: "tusz",
         zip: "tusz_v2.zip",
         folder: "tuh_eeg_seizure",
-        more: "window = { length = 12 }\n",
         nodes: 19,
         rate: 200.0,
         counted: ("time steps", 0),
@@ -41,7 +40,6 @@ const SETS: [Set; 4] = [
         name: "dodh",
         zip: "dodh.zip",
         folder: "dodh",
-        more: "",
         nodes: 16,
         rate: 250.0,
         counted: ("trials", 5),
@@ -51,7 +49,6 @@ const SETS: [Set; 4] = [
         name: "bcicha",
         zip: "bcicha.zip",
         folder: "inria-bci-challenge",
-        more: "",
         nodes: 56,
         rate: 200.0,
         counted: ("trials", 11),
@@ -61,7 +58,6 @@ const SETS: [Set; 4] = [
         name: "mamem",
         zip: "mamem_2.zip",
         folder: "mamem",
-        more: "",
         nodes: 8,
         rate: 250.0,
         counted: ("trials", 6),
@@ -69,25 +65,75 @@ const SETS: [Set; 4] = [
     },
 ];
 
+/// Copies `from` to `to`, both below a folder.
+fn copy(folder: &Path, from: &str, to: &str) {
+    std::fs::copy(folder.join(from), folder.join(to)).unwrap();
+}
+
+/// Every night in every part: each stage is scored in one of them only.
+fn nights() -> tempfile::TempDir {
+    let folder = unpacked("dodh.zip", "dodh");
+    let dodh = folder.path().join("dodh");
+    let files = std::fs::read_dir(&dodh).unwrap().flatten();
+    let names = files.map(|e| e.file_name().into_string().unwrap());
+    let mut table = String::from("record_id,split\n");
+    for name in names.filter(|n| n.ends_with(".h5")).collect::<Vec<_>>() {
+        table += &format!("{name},train\n");
+        for part in ["val", "test"] {
+            copy(&dodh, &name, &format!("{part}-{name}"));
+            table += &format!("{part}-{name},{part}\n");
+        }
+    }
+    std::fs::write(dodh.join("patient_split.csv"), table).unwrap();
+    folder
+}
+
+/// Sessions b, d and e, which train, validate and test.
+fn sessions() -> tempfile::TempDir {
+    let folder = unpacked("mamem_3.zip", "mamem");
+    for half in ["i", "ii"] {
+        for session in ["d", "e"] {
+            let inside = folder.path().join("mamem");
+            let to = format!("U001{session}{half}.mat");
+            copy(&inside, &format!("U001b{half}.mat"), &to);
+        }
+    }
+    folder
+}
+
 #[test]
 fn files_become_batches() {
-    for set in SETS {
-        let folder = unpacked(set.zip, set.folder);
+    let tusz = "name = \"tusz\"\nwindow = { length = 12 }\n";
+    for (folder, toml, nodes, samples) in [
+        (
+            unpacked("tusz_v2.zip", "tuh_eeg_seizure"),
+            tusz,
+            19,
+            [2, 1, 1],
+        ),
+        (nights(), "name = \"dodh\"\n", 16, [5, 5, 5]),
+        (
+            unpacked("bcicha.zip", "bcicha"),
+            "name = \"bcicha\"\n",
+            56,
+            [7, 2, 2],
+        ),
+        (sessions(), super::mamem::THREE, 14, [25, 25, 25]),
+    ] {
         let kept = tempfile::tempdir().unwrap();
         let options = CacheOptions {
             mode: CacheMode::Always,
             folder: Some(kept.path().into()),
         };
-        let toml = format!("name = \"{}\"\n{}", set.name, set.more);
         let mut seen = Vec::new();
         for _ in 0..2 {
-            let mut data = load_with(&config(folder.path(), &toml), &options).unwrap();
+            let mut data = load_with(&config(folder.path(), toml), &options).unwrap();
             let fold = &plan(&data, &SplitConfig::for_dataset(&data)).unwrap()[0];
             fold.verify(&data).unwrap();
-            assert!(fold.parts().iter().all(|(_, samples)| !samples.is_empty()));
+            assert_eq!(fold.parts().map(|(_, part)| part.len()), samples, "{toml}");
             let graph = build(&GraphConfig::for_dataset(&data), &data, &fold.train).unwrap();
-            assert_eq!(graph.n_nodes(), set.nodes);
-            assert!(graph.n_edges() > 0, "{}", set.name);
+            assert_eq!(graph.n_nodes(), nodes);
+            assert!(graph.n_edges() > 0, "{toml}");
             let scaler = Scaler::fit(&data, &fold.train, ScaleConfig::Standard).unwrap();
             scaler.apply_dataset(&mut data).unwrap();
             let how = LoaderConfig {
@@ -99,15 +145,15 @@ fn files_become_batches() {
             let mut drawn = Vec::new();
             for batch in loader.batches(0, 0) {
                 assert!(batch.features.iter().all(|x| x.is_finite()));
-                assert_eq!(batch.features.dim().1, set.nodes);
+                assert_eq!(batch.features.dim().1, nodes);
                 seen.push(batch.features.sum());
                 drawn.extend(batch.index[..batch.valid].to_vec());
             }
             drawn.sort_unstable();
-            assert_eq!(drawn, train, "{}", set.name);
+            assert_eq!(drawn, train, "{toml}");
         }
         let (fresh, cached) = seen.split_at(seen.len() / 2);
-        assert_eq!(fresh, cached, "{}", set.name);
+        assert_eq!(fresh, cached, "{toml}");
     }
 }
 
