@@ -106,8 +106,8 @@ fn a_table_is_understood() {
     for expected in [
         "text table",
         "25 rows × 2 columns",
-        "one every 1 hour",
-        "1 gaps, of 24 steps",
+        "one every hour",
+        "1 gap, of 24 steps",
         "4.0 %",
     ] {
         assert!(text.contains(expected), "{expected}: {text}");
