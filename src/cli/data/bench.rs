@@ -11,7 +11,7 @@ use ndarray::Array3;
 use serde_json::{Value, json};
 use tgmamba_graph::cache::{CacheMode, CacheOptions};
 use tgmamba_graph::datasets::{
-    self, DatasetConfig, SeriesConfig, SeriesSet, State, Task, load_series, load_with,
+    self, DatasetConfig, Purpose, SeriesConfig, SeriesSet, State, load_series, load_with,
 };
 use tgmamba_graph::formats::npy::{read_npy, write_npz};
 use tgmamba_graph::speed::{BATCH_CASES, cached_batches, edf_windows};
@@ -298,10 +298,10 @@ impl Bench<'_> {
             if !matches!(set.state, State::Here(_)) {
                 continue;
             }
-            let row = match set.task {
-                Task::Classification => self.classified(&set.name),
-                Task::Forecasting => self.forecast(&set.name),
-                Task::Table => continue,
+            let row = match set.purpose {
+                Purpose::Classification => self.classified(&set.name),
+                Purpose::Forecasting => self.forecast(&set.name),
+                Purpose::Table => continue,
             };
             match row {
                 Ok(row) => table.rows.push(row),

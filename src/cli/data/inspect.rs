@@ -6,7 +6,7 @@ use tgmamba_graph::inspect::{
     TimeFigures, inspect,
 };
 
-use super::Place;
+use super::Reading;
 use super::text::{bytes, duration, number, percent, whole};
 use crate::error::{Error, Result};
 use crate::report::tables::Table;
@@ -34,13 +34,13 @@ pub(super) struct InspectArgs {
     #[arg(long)]
     accept_damaged: bool,
     #[command(flatten)]
-    place: Place,
+    reading: Reading,
 }
 
 pub(super) fn run(args: &InspectArgs) -> Result<()> {
     let options = InspectOptions {
-        data_dir: args.place.data_dir.clone(),
         accept_damaged: args.accept_damaged,
+        ..args.reading.options()
     };
     let found = inspect(&args.target, &options)?;
     if args.json {
