@@ -384,7 +384,7 @@ fn a_folder_of_tables_as_one_series() {
 
 #[test]
 fn tables_in_parquet_arrow_and_hdf5_are_series() {
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let fixtures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let folder = tempfile::tempdir().unwrap();
     let read = |file: &str, csv: &str| {
         let name = file.rsplit('/').next().unwrap();
