@@ -67,12 +67,12 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// metrics.csv without the column of wall times.
+/// metrics.csv without the columns of wall times.
 fn metrics(run: &Path) -> Vec<String> {
     let table = std::fs::read_to_string(run.join("metrics.csv")).unwrap();
     table
         .lines()
-        .map(|line| line.rsplit_once(',').unwrap().0.to_string())
+        .map(|line| line.rsplitn(3, ',').last().unwrap().to_string())
         .collect()
 }
 

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 
+use memmap2::Mmap;
 use sha2::{Digest, Sha256};
 
 use crate::{Error, Result, SourceFile};
@@ -14,6 +15,20 @@ use crate::{Error, Result, SourceFile};
 /// [`Error::Io`] when the file is missing or cannot be read.
 pub fn read(path: impl AsRef<Path>) -> Result<Vec<u8>> {
     std::fs::read(&path).map_err(|e| Error::io(&path, e))
+}
+
+/// The bytes of a file, mapped into memory: only the pages that are looked at are read. The file
+/// must not be changed while it is mapped.
+///
+/// # Errors
+/// [`Error::Io`] when the file is missing or cannot be mapped.
+pub fn map(path: impl AsRef<Path>) -> Result<Mmap> {
+    let failed = |e| Error::io(&path, e);
+    let file = File::open(&path).map_err(failed)?;
+    // SAFETY: the map is read only. Its bytes could change, or vanish with a signal, only if
+    // another program cut or rewrote the file meanwhile; files of this crate are replaced as
+    // wholes (see `atomic_write`), which leaves the mapped one as it was.
+    unsafe { Mmap::map(&file) }.map_err(failed)
 }
 
 /// The text of a file, without a byte-order mark.

@@ -183,6 +183,19 @@ fn mixed_rates_breaks_and_missing_channels_need_a_flag() {
     assert_eq!(recordings[0].sampling_rate, Some(64.0));
     assert_eq!(recordings[0].name, "plus_c");
 
+    options.mixed_rates = MixedRates::Resample;
+    let (sensors, resampled) = edf::recordings(fixture("plus_c.edf"), &options).unwrap();
+    assert_eq!(sensors, ["Fp1", "Resp", "T7"]);
+    let (signal, stored) = (&resampled[0].signal, &recordings[0].signal);
+    assert_eq!(signal.dim(), (3, 192, 1));
+    assert_eq!(signal.index_axis(Axis(0), 2), stored.index_axis(Axis(0), 1));
+    // scipy.signal.resample_poly of the channel, 4 times as many samples.
+    let path = fixture("biosignals.npz");
+    let mut npz = Npz::open(&path).unwrap();
+    let expected = values(&mut npz, &path, "plus_c.edf/resampled");
+    for (a, b) in signal.slice(s![1, .., 0]).iter().zip(&expected) {
+        assert!((f64::from(*a) - b * 1e3).abs() < 1e-3, "{a} {b}");
+    }
     options.channels = vec!["Resp".into()];
     options.seconds = Some([1.0, 2.5]);
     let (sensors, recordings) = edf::recordings(fixture("plus_c.edf"), &options).unwrap();

@@ -387,6 +387,56 @@ fn clocks_of_tables_are_checked_and_mended_when_allowed() {
 }
 
 #[test]
+fn edf_and_gdf_files_with_annotations() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["plus_c.edf", "plus_c.bdf", "v2.gdf"] {
+        std::fs::copy(fixtures.join(name), folder.path().join(name)).unwrap();
+    }
+    let load = |toml: &str| {
+        std::fs::write(folder.path().join("dataset.toml"), toml).unwrap();
+        load(&own(&folder))
+    };
+    let common = "files = [\"plus_c.edf\", \"plus_c.bdf\"]\nclasses = [\"none\", \"a\", \"b\"]\n";
+    // Classes of steps, in windows of half a second at 64 Hz.
+    let steps = format!(
+        "{common}[recording]\nchannels = [\"T7\", \"Fp1\"]\n[recording.labels]\notherwise = 0\n\
+         [recording.labels.classes]\nT1 = 1\nT2 = 2\n[window]\nlength = 0.5\n"
+    );
+    let data = load(&steps).unwrap();
+    assert_eq!(data.dim(), (12, 2, 32, 1));
+    assert_eq!(data.sensors, ["T7", "Fp1"]);
+    // T1 lasts from 0.25 s to 1.75 s: half of the fourth window, whose end is what counts then.
+    assert_eq!(data.y[..6], [1, 1, 1, 0, 2, 0]);
+    // Trials, with channels by the names of the sensors.
+    let trials = format!(
+        "{common}sensors = [\"Fp1\"]\n[trials]\nseconds = [0.0, 0.5]\n\
+         classes = {{ T1 = 1, T2 = 2 }}\n"
+    );
+    let data = load(&trials).unwrap();
+    assert_eq!(
+        (data.dim(), &data.y[..]),
+        ((4, 1, 32, 1), &[1, 2, 1, 2][..])
+    );
+    assert_eq!(data.sampling_rate, Some(64.0));
+    let text = |toml: &str| load(toml).unwrap_err().to_string();
+    let rates = text("files = \"plus_c.edf\"\n");
+    assert!(rates.contains("has 16 samples per second"), "{rates}");
+    let gap = text("files = \"v2.gdf\"\n");
+    assert!(gap.contains("break") && gap.contains("accept"), "{gap}");
+    let split = "files = \"v2.gdf\"\n[recording]\nbreaks = \"split\"\n[window]\nlength = 0.5";
+    assert_eq!(load(split).unwrap().dim().1, 12);
+    let class = text(&steps.replace("T2 = 2", "T2 = 3"));
+    assert!(
+        class.contains("label 3, but there are 3 classes"),
+        "{class}"
+    );
+    let other = "files = [\"plus_c.edf\", \"v2.gdf\"]\n[recording]\nmixed_rates = \"most-common\"\n\
+                 breaks = \"split\"";
+    assert!(text(other).contains("are not Fp1, T7"), "{}", text(other));
+}
+
+#[test]
 fn matlab_files_with_other_axes() {
     let Some(dir) = data_dir() else { return };
     let folder = tempfile::tempdir().unwrap();

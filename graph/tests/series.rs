@@ -21,7 +21,7 @@ fn load(name: &str) -> Option<SeriesSet> {
     let set = load_series(&SeriesConfig {
         name: name.into(),
         data_dir: Some(data_dir()?),
-        clock: None,
+        ..Default::default()
     })
     .unwrap();
     assert_eq!(set.series.info.name, name);
@@ -308,4 +308,109 @@ fn montevideo_bus_in_the_order_of_its_stops() {
     assert!((mse(&last) - 1.635).abs() < 6e-4, "{}", mse(&last));
     assert!((mse(&|t, _| Some(t + 1 - 24)) - 1.728).abs() < 6e-4);
     assert!((mse(&|_, _| None) - 0.985).abs() < 6e-4);
+}
+
+#[test]
+fn a_folder_of_tables_as_one_series() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let hours = |from: usize, to: usize| -> String {
+        let row = |h: usize| {
+            format!(
+                "2024-03-{:02}T{:02}:00;{h};0;{}\n",
+                1 + h / 24,
+                h % 24,
+                h * h
+            )
+        };
+        (from..to).map(row).collect()
+    };
+    write("flow-1.csv", &format!("when;a;b;c\n{}", hours(0, 30)));
+    write("flow-2.csv", &format!("when;a;b;c\n{}", hours(31, 60)));
+    write(
+        "places.csv",
+        "name,lat,lon\nb,52.1,13.1\na,52.0,13.0\nc,52.5,13.5\n",
+    );
+    write("near.csv", "from,to,metres\na,b,100\nb,a,120\nb,c,4000\n");
+    let toml = "files = \"flow-*.csv\"\npositions = \"places.csv\"\n[csv]\ntime = \"when\"\n\
+                [graph]\ndistances = \"near.csv\"\n[clock]\ngaps = \"fill\"\n[forecast]\n\
+                feature = \"flow\"\nnull_value = 0\nhistory = 6\nhorizon = 3\n";
+    write("dataset.toml", toml);
+    let read = || {
+        load_series(&SeriesConfig {
+            name: folder.path().display().to_string(),
+            ..Default::default()
+        })
+    };
+    let set = read().unwrap();
+    let s = &set.series;
+    assert_eq!((s.dim(), s.sources.len()), ((60, 3, 1), 5));
+    assert_eq!(s.values[[59, 2, 0]], 3481.0);
+    assert_eq!((set.clock.missing(), s.is_observed(30, 0, 0)), (1, false));
+    let Some(Positions::LatLon(p)) = &s.positions else {
+        panic!()
+    };
+    assert_eq!(p.row(1).to_vec(), [52.1, 13.1]);
+    let graph = s.graph.as_ref().unwrap().at(0).unwrap();
+    assert_eq!(graph.n_edges(), 2);
+    assert!(graph.weight(1, 0) > graph.weight(0, 1));
+    let f = &s.summary().features[0];
+    assert_eq!(f.silent, ["b"]);
+    let parts = set.protocol.split.starts(60, 6, 3).unwrap();
+    assert_eq!((parts.train.len(), parts.test.len()), (36, 10));
+    // What is not accepted is refused: gaps, and horizons that do not fit.
+    write("dataset.toml", &toml.replace("fill", "error"));
+    let text = read().unwrap_err().to_string();
+    assert!(
+        text.contains("1 steps of 1 hour are left out after 2024-03-02 05:00:00"),
+        "{text}"
+    );
+    write("dataset.toml", &toml.replace("horizon = 3", "horizon = 60"));
+    let p = read().unwrap().protocol;
+    let text = p
+        .split
+        .starts(60, p.history, p.horizon)
+        .unwrap_err()
+        .to_string();
+    assert!(text.contains("more than the 60 there are"), "{text}");
+    write("flow-2.csv", "when;a;c;b\n2024-03-09T00:00;1;2;3\n");
+    assert!(
+        read()
+            .unwrap_err()
+            .to_string()
+            .contains("are not the sensors a, b, c")
+    );
+}
+
+#[test]
+fn tables_in_parquet_arrow_and_hdf5_are_series() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let folder = tempfile::tempdir().unwrap();
+    let read = |file: &str, csv: &str| {
+        let name = file.rsplit('/').next().unwrap();
+        std::fs::copy(fixtures.join(file), folder.path().join(name)).unwrap();
+        let toml = format!("files = \"{name}\"\n{csv}[forecast]\nhistory = 2\nhorizon = 1\n");
+        std::fs::write(folder.path().join("dataset.toml"), toml).unwrap();
+        load_series(&SeriesConfig {
+            name: folder.path().to_string_lossy().into_owned(),
+            ..Default::default()
+        })
+    };
+    for file in [
+        "arrow/wide_zstd.parquet",
+        "arrow/wide.feather",
+        "arrow/wide.arrows",
+    ] {
+        let set = read(file, "[csv]\ntime = \"time\"\n").unwrap();
+        assert_eq!(set.series.sensors, ["a", "b"]);
+        assert_eq!(set.series.values[[3, 0, 0]], 0.75);
+        assert!(!set.series.is_observed(1, 1, 0));
+        assert_eq!(set.clock.missing(), 0);
+        assert!(set.series.time.is_some());
+    }
+    let set = read("hdf5/metr_la.h5", "").unwrap();
+    assert_eq!(set.series.dim(), (20, 3, 1));
+    assert!(!set.series.is_observed(3, 1, 0) && set.series.time.is_some());
+    let error = read("arrow/wide.arrow", "[csv]\ntime = \"when\"\n").unwrap_err();
+    assert!(error.to_string().contains("when"), "{error}");
 }

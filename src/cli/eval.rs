@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
 
-use super::{device, finish, start_log};
+use super::{cache_options, device, finish, start_log};
 use crate::error::Result;
 use crate::evaluation::{self, arrays};
 use crate::ops::matmul::set_precision;
@@ -54,6 +54,9 @@ pub struct EvalArgs {
     /// cpu, cuda, cuda:N or wgpu [default: that of the run, or cpu]
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
+    /// Neither read nor keep preprocessed windows
+    #[arg(long)]
+    no_cache: bool,
     /// Matrix products on a GPU: exact (f32 in full precision, the same bits in every run) or fast
     /// (TF32 tensor cores on NVIDIA GPUs, relative errors of about 1e-3) [default: that of the
     /// run, or exact]
@@ -97,7 +100,7 @@ fn run(args: &EvalArgs) -> Result<()> {
     let device = device(args.device.as_deref().unwrap_or(&config.device))?;
     set_precision(args.precision.unwrap_or(config.precision));
     say!("run: {}", folder.path().display());
-    let evaluation = evaluation::evaluate(&folder, &device)?;
+    let evaluation = evaluation::evaluate(&folder, &device, &cache_options(args.no_cache))?;
     say!("{}", evaluation.text());
     let record = evaluation.record(&folder, &device)?;
     if !record.folds.is_empty() {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
+use tgmamba_graph::datasets::{Accept, Task};
 
 use crate::error::{Error, Result};
 use crate::models::{DtRank, SeqPool, VertexPool};
@@ -18,8 +19,8 @@ type Override = (&'static str, Option<Value>);
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Data")]
 pub struct DataFlags {
-    /// Data set: basic-motions, ssvep-exo, finger-movements, or a folder with a dataset.toml
-    /// [default: basic-motions]
+    /// Data set: a name such as basic-motions, ssvep-exo or tusz (data list has all), or a folder
+    /// with a dataset.toml [default: basic-motions]
     #[arg(long, value_name = "NAME|FOLDER")]
     pub dataset: Option<String>,
     /// Folder that holds data sets which are not shipped
@@ -28,6 +29,22 @@ pub struct DataFlags {
     /// Only these subjects
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     subjects: Option<Vec<String>>,
+    /// Only these channels, in this order [default: those of the data set]
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    channels: Option<Vec<String>>,
+    /// What is told apart, where a set has two tasks: detection or classification [default:
+    /// detection]
+    #[arg(long, value_name = "TASK")]
+    task: Option<Task>,
+    /// A table of the parts of files or subjects, where a set can be given one; a path relative to
+    /// the folder of the data set
+    #[arg(long, value_name = "FILE.csv")]
+    split_file: Option<PathBuf>,
+    /// Faults of the files to accept instead of refusing them, as their messages name them:
+    /// missing-channels, unlabelled, missing-sessions, shared-subjects, mixed-rates, breaks,
+    /// incomplete
+    #[arg(long, value_name = "FAULT,...", value_delimiter = ',')]
+    accept: Option<Vec<Accept>>,
     /// Features: raw, log-spectrum, stft, filterbank, band-power, welch-power [default: what suits
     /// the data]; details with --set dataset.features.FIELD=VALUE
     #[arg(long, value_name = "KIND")]
@@ -79,6 +96,10 @@ impl DataFlags {
             ("dataset.name", value(&self.dataset)),
             ("dataset.data_dir", value(&self.data_dir)),
             ("dataset.subjects", value(&self.subjects)),
+            ("dataset.channels", value(&self.channels)),
+            ("dataset.task", value(&self.task)),
+            ("dataset.split_file", value(&self.split_file)),
+            ("dataset.accept", value(&self.accept)),
             ("dataset.features.kind", value(&self.features)),
             ("dataset.window.length", value(&self.window)),
             ("dataset.window.stride", value(&self.stride)),
@@ -441,6 +462,25 @@ mod tests {
     struct Flags {
         #[command(flatten)]
         flags: ConfigFlags,
+    }
+
+    #[test]
+    fn data_sets_have_flags() {
+        let parse = |args: &[&str]| Flags::try_parse_from([&["train"], args].concat());
+        let args = "--dataset tusz --task classification --channels Fz,T3 --split-file parts.csv \
+                    --accept missing-channels,breaks";
+        let args: Vec<&str> = args.split_whitespace().collect();
+        assert_eq!(
+            parse(&args).unwrap().flags.to_value().unwrap(),
+            json!({"dataset": {
+                "name": "tusz", "task": "classification", "channels": ["Fz", "T3"],
+                "split_file": "parts.csv", "accept": ["missing-channels", "breaks"],
+            }})
+        );
+        let message = |args: &[&str]| parse(args).map(|_| ()).unwrap_err().to_string();
+        let text = message(&["--accept", "missing-chanels"]);
+        assert!(text.contains("did you mean \"missing-channels\""), "{text}");
+        assert!(message(&["--task", "both"]).contains("detection, classification"));
     }
 
     #[test]

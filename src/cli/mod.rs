@@ -1,5 +1,6 @@
 //! The command lines of the programs: arguments in, library calls, messages out.
 
+pub mod data;
 mod device;
 pub mod eval;
 mod flags;
@@ -11,6 +12,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 pub use device::device;
+use tgmamba_graph::cache::CacheOptions;
 
 use crate::error::{Error, Result};
 
@@ -50,6 +52,14 @@ pub fn start_log(file: Option<&Path>) -> Result<()> {
     // A second logger in one process is refused; the first one stays.
     drop(log.apply());
     Ok(())
+}
+
+/// Whether windows are kept; the flag `--no-cache` of the programs.
+fn cache_options(off: bool) -> CacheOptions {
+    match off {
+        true => CacheOptions::off(),
+        false => CacheOptions::default(),
+    }
 }
 
 /// Ends a program: 0, or 1 with the message on stderr.

@@ -9,11 +9,12 @@ use std::time::Instant;
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use serde_json::json;
 use tgmamba_graph::Dataset;
+use tgmamba_graph::datasets::load_with;
 use tgmamba_graph::split::{self, Fold};
 
 use super::device::device_quietly;
 use super::flags::ConfigFlags;
-use super::{device, finish, start_log};
+use super::{cache_options, device, finish, start_log};
 use crate::error::{Error, Result};
 use crate::evaluation;
 use crate::models::Classifier;
@@ -60,6 +61,9 @@ pub struct TrainArgs {
     /// Print results only
     #[arg(long, help_heading = "Run")]
     quiet: bool,
+    /// Neither read nor keep preprocessed windows (see data cache)
+    #[arg(long, help_heading = "Run")]
+    no_cache: bool,
     /// Train every n-th part from the k-th on: what a process of --jobs does
     #[arg(long, value_name = "K/N", hide = true)]
     share: Option<String>,
@@ -135,7 +139,7 @@ fn run(args: &TrainArgs) -> Result<()> {
         say!("trained in {seconds:.1} s; there is no test part to evaluate");
         return Ok(());
     }
-    let evaluation = evaluation::evaluate(&run.folder, &device)?;
+    let evaluation = evaluation::evaluate(&run.folder, &device, &cache_options(args.no_cache))?;
     say!("\n{}", evaluation.text());
     say!(
         "trained in {seconds:.1} s; see plots and the report with\n  cargo run --release --bin eval -- --run {}",
@@ -165,7 +169,7 @@ fn start(args: &TrainArgs) -> Result<Run> {
         None => json!({}),
     };
     merge(&mut user, args.flags.to_value()?);
-    let (mut config, dataset) = RunConfig::resolve(user)?;
+    let (mut config, dataset) = RunConfig::resolve(user, &cache_options(args.no_cache))?;
     device::check(&config.device)?;
     let folds = split::plan(&dataset, &config.split)?;
     let now = jiff::Zoned::now();
@@ -230,7 +234,7 @@ fn reopen(path: &Path, args: &TrainArgs) -> Result<Run> {
     if let Some(device) = &args.flags.run.device {
         config.device = device.clone();
     }
-    let dataset = tgmamba_graph::datasets::load(&config.dataset)?;
+    let dataset = load_with(&config.dataset, &cache_options(args.no_cache))?;
     evaluation::check_sources(&folder, &config, &dataset)?;
     let folds = split::plan(&dataset, &config.split)?;
     Ok(Run {
@@ -297,12 +301,16 @@ fn train_parts(
                 best_epoch,
                 best_value,
                 epochs,
+                loader_share,
             } => {
                 let metric = run.config.training.metric;
                 let value = best_value.map(|v| format!(", val {metric} {v:.4}"));
+                let share = loader_share
+                    .map(|s| format!(", {:.1} % of the time waiting for data", s * 100.0));
                 let line = format!(
-                    "{label}best epoch {best_epoch} of {epochs}{}",
-                    value.unwrap_or_default()
+                    "{label}best epoch {best_epoch} of {epochs}{}{}",
+                    value.unwrap_or_default(),
+                    share.unwrap_or_default()
                 );
                 log::info!("{line}");
                 say!("{line}");
@@ -374,6 +382,9 @@ fn share_out(run: &Run, args: &TrainArgs, stop: &AtomicBool) -> Result<bool> {
             .arg(&run.config.device)
             .env("RAYON_NUM_THREADS", cores.div_ceil(args.jobs).to_string())
             .stdin(Stdio::null());
+        if args.no_cache {
+            command.arg("--no-cache");
+        }
         children.push(command.spawn().map_err(|e| Error::io(&program, e))?);
     }
     let mut finished = true;

@@ -8,13 +8,14 @@ use std::collections::BTreeMap;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tgmamba_graph::cache::CacheOptions;
 use tgmamba_graph::split::{self, Fold};
 use tgmamba_graph::table::{self, Column};
 use tgmamba_graph::{Dataset, datasets};
 
 use crate::error::{Error, Result};
 use crate::models::{Classifier, weights};
-use crate::report::{self, FoldRecord, RunRecord, TestRecord};
+use crate::report::{self, FoldRecord, RunRecord, TestRecord, loader_share};
 use crate::run::{Part, RunConfig, RunFolder};
 use crate::training::data::{self, FoldData};
 use crate::training::metrics::{Bootstrap, Predictions, Summary};
@@ -62,13 +63,13 @@ pub struct RunSummary {
 }
 
 /// Tests every part of a run with its best weights and writes `test.json` and
-/// `predictions.parquet`.
+/// `predictions.parquet`; `cache` says whether windows are kept.
 ///
 /// # Errors
 /// Data that changed since training, parts that have not been trained, no test part.
-pub fn evaluate(folder: &RunFolder, device: &Device) -> Result<Evaluation> {
+pub fn evaluate(folder: &RunFolder, device: &Device, cache: &CacheOptions) -> Result<Evaluation> {
     let config = folder.config()?;
-    let dataset = datasets::load(&config.dataset)?;
+    let dataset = datasets::load_with(&config.dataset, cache)?;
     check_sources(folder, &config, &dataset)?;
     let folds = split::plan(&dataset, &config.split)?;
     let plan = config.parts(&folds);
@@ -147,7 +148,8 @@ fn test_part(
     let data = FoldData::new(dataset, fold.clone(), config)?;
     let model = best_model(config, place, device)?;
     let batch = config.training.batch_size;
-    let (predictions, scores) = predict_on(&model, &data, &fold.test, batch, device)?;
+    let predicted = predict_on(&model, &data, &fold.test, batch, device)?;
+    let (predictions, scores) = (predicted.predictions, predicted.scores);
     let predictions = with_groups(predictions, dataset, &fold.test)?;
     let test = test_record(&predictions, dataset);
     Ok(PartResult {
@@ -360,9 +362,20 @@ impl Evaluation {
         let data = FoldData::new(&self.dataset, fold, &self.config)?;
         let place = folder.part(part, self.parts.len());
         let model = best_model(&self.config, &place, device)?;
+        let share = loader_share(
+            &folds
+                .iter()
+                .flat_map(|f| f.epochs.clone())
+                .collect::<Vec<_>>(),
+        );
+        let mut sections = record::sections(&self.config, &self.dataset, &data, self.parts.len());
+        if let (Some(share), Some(environment)) = (share, sections.last_mut()) {
+            let value = format!("{:.1} % of the time of training", share * 100.0);
+            environment.facts.push(("waiting for data".into(), value));
+        }
         Ok(RunRecord {
             title: folder.name(),
-            sections: record::sections(&self.config, &self.dataset, &data, self.parts.len()),
+            sections,
             command: self.command(),
             config: json!(self.config),
             metric: self.config.training.metric.name().into(),

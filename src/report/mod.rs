@@ -106,6 +106,9 @@ pub struct EpochRecord {
     /// Wall time, in seconds.
     #[serde(default = "nan", deserialize_with = "nan_from_null")]
     pub seconds: f64,
+    /// Seconds of them that training and validation waited for batches.
+    #[serde(default = "nan", deserialize_with = "nan_from_null")]
+    pub loader_seconds: f64,
 }
 
 /// Scores on the test part.
@@ -191,6 +194,13 @@ impl GraphFigure {
     }
 }
 
+/// Share of the time of `epochs` that training waited for batches; `None` where it is not known.
+pub fn loader_share(epochs: &[EpochRecord]) -> Option<f64> {
+    let waited: f64 = epochs.iter().map(|e| e.loader_seconds).sum();
+    let all: f64 = epochs.iter().map(|e| e.seconds).sum();
+    Some(waited / all).filter(|share| share.is_finite())
+}
+
 fn nan() -> f64 {
     f64::NAN
 }
@@ -257,11 +267,13 @@ mod tests {
             metrics: BTreeMap::from([("accuracy".to_string(), f64::NAN)]),
             lr: 1e-3,
             seconds: 2.0,
+            loader_seconds: 0.1,
         };
         let json = serde_json::to_string(&epoch).unwrap();
         let back: EpochRecord = serde_json::from_str(&json).unwrap();
         assert!(back.train_loss.is_nan());
         assert_eq!((back.val_loss, back.lr), (None, 1e-3));
+        assert_eq!(back.loader_seconds, 0.1);
         assert!(back.metrics.is_empty());
     }
 

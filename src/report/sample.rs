@@ -94,6 +94,7 @@ fn epochs(n: usize) -> Vec<EpochRecord> {
                 ]),
                 lr: 1e-3 * (0.02 + 0.98 * (1.0 + (std::f64::consts::PI * t).cos()) / 2.0),
                 seconds: 3.4 + noise(),
+                loader_seconds: 0.01,
             }
         })
         .collect()
@@ -215,6 +216,7 @@ pub(crate) fn least() -> RunRecord {
             metrics: BTreeMap::from([("accuracy".to_string(), f64::NAN)]),
             lr: 1e-3,
             seconds: f64::NAN,
+            loader_seconds: f64::NAN,
         }],
         best_epoch: Some(1),
         test: Some(test(1, vec!["a".to_string(), "b".to_string()])),

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use tgmamba_graph::cache::CacheOptions;
 use tgmamba_graph::datasets::{self, DatasetConfig};
 use tgmamba_graph::node_features::NodeFeatures;
 use tgmamba_graph::scale::{ScaleConfig, Scaler};
@@ -108,11 +109,12 @@ impl RunConfig {
     /// Fills in what was left open: preset of the data set, then what suits the data once it is
     /// loaded. Returns the data set as well.
     ///
-    /// `user` holds the configuration file and the flags already merged.
+    /// `user` holds the configuration file and the flags already merged; `cache` says whether
+    /// windows are kept.
     ///
     /// # Errors
     /// Unknown or contradictory fields, and everything that loading the data can find.
-    pub fn resolve(user: Value) -> Result<(Self, Dataset)> {
+    pub fn resolve(user: Value, cache: &CacheOptions) -> Result<(Self, Dataset)> {
         let name = user
             .pointer("/dataset/name")
             .and_then(Value::as_str)
@@ -132,7 +134,7 @@ impl RunConfig {
             value["dataset"]["features"] = features;
         }
         let dataset_config: DatasetConfig = section(&value, "dataset")?;
-        let dataset = datasets::load(&dataset_config)?;
+        let dataset = datasets::load_with(&dataset_config, cache)?;
         value["dataset"] = to_value(&dataset_config)?;
         for (k, class) in dataset.classes.iter().enumerate() {
             if !dataset.y.contains(&k) {
@@ -385,7 +387,7 @@ mod tests {
     fn precision_is_stored_and_may_be_absent() {
         let mut user = presets::base();
         set(&mut user, "precision", json!("fast"));
-        let (config, _) = RunConfig::resolve(user.clone()).unwrap();
+        let (config, _) = RunConfig::resolve(user.clone(), &CacheOptions::off()).unwrap();
         assert_eq!(config.precision, Precision::Fast);
         let mut stored = to_value(&config).unwrap();
         assert_eq!(stored["precision"], "fast");
@@ -397,12 +399,14 @@ mod tests {
         assert_eq!(old.precision, Precision::Exact);
 
         set(&mut user, "precision", json!("half"));
-        let message = RunConfig::resolve(user).unwrap_err().to_string();
+        let message = RunConfig::resolve(user, &CacheOptions::off())
+            .unwrap_err()
+            .to_string();
         assert!(
             message.contains("half") && message.contains("`exact` or `fast`"),
             "{message}"
         );
-        let (plain, _) = RunConfig::resolve(json!({})).unwrap();
+        let (plain, _) = RunConfig::resolve(json!({}), &CacheOptions::off()).unwrap();
         assert_eq!(plain.precision, Precision::Exact);
     }
 

@@ -35,6 +35,9 @@ pub struct Progress {
     pub loss_count: usize,
     /// Seconds spent in this epoch so far.
     pub seconds: f64,
+    /// Seconds of them spent waiting for batches.
+    #[serde(default)]
+    pub loader_seconds: f64,
     /// Best epoch, and its value of the chosen metric if there is a validation part.
     pub best: Option<(usize, Option<f64>)>,
     /// Finished epochs.

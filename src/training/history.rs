@@ -8,8 +8,8 @@ use tgmamba_graph::table::{self, Column};
 use crate::error::Result;
 use crate::report::EpochRecord;
 
-/// Writes the table: a row per epoch with `epoch, train_loss, val_loss, val_METRIC..., lr, seconds`;
-/// the file is replaced whole.
+/// Writes the table: a row per epoch with `epoch, train_loss, val_loss, val_METRIC..., lr, seconds,
+/// loader_seconds`; the file is replaced whole.
 ///
 /// # Errors
 /// An unwritable folder.
@@ -36,6 +36,7 @@ pub fn write(path: &Path, epochs: &[EpochRecord]) -> Result<()> {
     columns.extend(named.iter().map(|(name, c)| (name.as_str(), c.clone())));
     columns.push(("lr", number(|e| e.lr)));
     columns.push(("seconds", number(|e| e.seconds)));
+    columns.push(("loader_seconds", number(|e| e.loader_seconds)));
     table::write_csv(path, &table::batch(columns)?)
 }
 
@@ -49,6 +50,11 @@ pub fn read(path: &Path) -> Result<Vec<EpochRecord>> {
     let epochs = table::i64_column(&batch, "epoch")?;
     let (train, lr, seconds) = (number("train_loss")?, number("lr")?, number("seconds")?);
     let validation = number("val_loss")?;
+    // Runs of earlier versions do not have it.
+    let loader = match batch.column_by_name("loader_seconds") {
+        Some(_) => number("loader_seconds")?,
+        None => vec![f64::NAN; epochs.len()],
+    };
     let names: Vec<String> = batch
         .schema()
         .fields()
@@ -72,6 +78,7 @@ pub fn read(path: &Path) -> Result<Vec<EpochRecord>> {
                 .collect(),
             lr: lr[i],
             seconds: seconds[i],
+            loader_seconds: loader[i],
         })
         .collect())
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
@@ -22,7 +22,7 @@ use super::{loss, random};
 use crate::error::{Error, Result};
 use crate::models::{Classifier, ModelConfig, weights};
 use crate::nn::state_dict;
-use crate::report::EpochRecord;
+use crate::report::{EpochRecord, loader_share};
 
 /// How a call to [`train`] ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +32,8 @@ pub enum Ended {
         best_epoch: usize,
         best_value: Option<f64>,
         epochs: usize,
+        /// Share of the time of all epochs spent waiting for batches.
+        loader_share: Option<f64>,
     },
     /// Asked to stop; the checkpoint lets the run go on.
     Interrupted { epoch: usize, batch: usize },
@@ -162,6 +164,7 @@ impl<'a> Trainer<'a> {
             best_epoch,
             best_value,
             epochs: self.progress.history.len(),
+            loader_share: loader_share(&self.progress.history),
         })
     }
 
@@ -187,6 +190,8 @@ impl<'a> Trainer<'a> {
         let training = self.task.training;
         let started = Instant::now();
         let before = self.progress.seconds;
+        let waited = self.loader.times().waited;
+        let loader_before = self.progress.loader_seconds;
         let bar = self.bar();
         let mut accumulator = GradientsAccumulator::<Classifier>::new();
         let batches = self.loader.len();
@@ -248,6 +253,8 @@ impl<'a> Trainer<'a> {
             let ended = self.progress.batch == batches;
             if stepped && !ended {
                 self.progress.seconds = before + started.elapsed().as_secs_f64();
+                let loader = self.loader.times().waited.saturating_sub(waited);
+                self.progress.loader_seconds = loader_before + loader.as_secs_f64();
                 if self.task.stop.load(Ordering::Relaxed) {
                     bar.finish_and_clear();
                     self.save()?;
@@ -259,6 +266,8 @@ impl<'a> Trainer<'a> {
                 }
             }
         }
+        let loader = self.loader.times().waited.saturating_sub(waited);
+        self.progress.loader_seconds = loader_before + loader.as_secs_f64();
         self.close_epoch(lr, before + started.elapsed().as_secs_f64(), &bar)?;
         Ok(true)
     }
@@ -277,6 +286,7 @@ impl<'a> Trainer<'a> {
             metrics: Default::default(),
             lr,
             seconds: 0.0,
+            loader_seconds: self.progress.loader_seconds,
         };
         let value = if task.data.fold.validation.is_empty() {
             // Without a validation part the last epoch is taken: every epoch is a new best.
@@ -285,9 +295,9 @@ impl<'a> Trainer<'a> {
             let model = self.model.valid();
             let validation = &task.data.fold.validation;
             let batch_size = task.training.batch_size;
-            let (predictions, _) =
-                predict_on(&model, task.data, validation, batch_size, task.device)?;
-            let metrics = predictions.metrics();
+            let predicted = predict_on(&model, task.data, validation, batch_size, task.device)?;
+            record.loader_seconds += predicted.waited.as_secs_f64();
+            let metrics = predicted.predictions.metrics();
             record.val_loss = metrics.get(Metric::Loss);
             record.metrics = metrics.values();
             record.metrics.remove(Metric::Loss.name());
@@ -319,6 +329,7 @@ impl<'a> Trainer<'a> {
         self.progress.loss_sum = 0.0;
         self.progress.loss_count = 0;
         self.progress.seconds = 0.0;
+        self.progress.loader_seconds = 0.0;
         Ok(())
     }
 
@@ -424,7 +435,17 @@ fn class_weights(task: &Task) -> Option<Vec<f32>> {
     Some(counts.into_iter().map(weight).collect())
 }
 
-/// Predictions for the windows `indices` in their order, with the row-major scores (n, c).
+/// What [`predict_on`] gives.
+pub struct Predicted {
+    /// Predictions in the order of the windows.
+    pub predictions: Predictions,
+    /// Row-major scores, (n, c).
+    pub scores: Vec<f64>,
+    /// Time spent waiting for batches.
+    pub waited: Duration,
+}
+
+/// Predictions for the windows `indices` in their order.
 ///
 /// # Errors
 /// Logits that are not finite.
@@ -434,7 +455,7 @@ pub fn predict_on(
     indices: &[usize],
     batch_size: usize,
     device: &Device,
-) -> Result<(Predictions, Vec<f64>)> {
+) -> Result<Predicted> {
     let loader = Loader::new(
         Arc::clone(&data.dataset),
         indices.to_vec(),
@@ -462,5 +483,9 @@ pub fn predict_on(
     }
     let targets = indices.iter().map(|&i| data.dataset.y[i]).collect();
     let predictions = Predictions::new(targets, scores.clone(), c.max(2))?;
-    Ok((predictions, scores))
+    Ok(Predicted {
+        predictions,
+        scores,
+        waited: loader.times().waited,
+    })
 }

@@ -150,8 +150,9 @@ fn a_second_load_reads_no_source() {
         roots: vec![source.path().into()],
     };
     let load = |read: &dyn Fn() -> Result<Dataset>| {
-        let parameters = |d: &Dataset| (json!(1), d.sources.clone());
-        through(&always(&cache), &request, read, parameters, Ok)
+        let parameters = |d: &Dataset| Ok((json!(1), d.sources.clone()));
+        let make = |d, keeper: Keeper<'_>| Ok(keeper.whole(d));
+        through(&always(&cache), &request, read, parameters, make)
     };
     let first = load(&|| load_with(&config, &CacheOptions::off())).unwrap();
     let second = load(&|| panic!("the sources are read again")).unwrap();
@@ -439,12 +440,16 @@ fn clearing_removes_what_it_says_and_leaves_what_is_open() {
     assert!(entry.used.elapsed().unwrap() < Duration::from_secs(60));
     assert_eq!(entry.content.unwrap().name, name);
     assert_eq!(cache.clear(Some("other")).unwrap(), Cleared::default());
+    let hour = Duration::from_secs(3600);
+    assert_eq!(cache.clear_unused(hour).unwrap(), Cleared::default());
     let cleared = cache.clear(Some(&name)).unwrap();
     assert_eq!((cleared.files, cleared.bytes), (1, entry.bytes));
     assert!(cache.list().unwrap().is_empty());
     let index = fs::read_dir(cache.folder().join("index")).unwrap();
     assert_eq!(index.count(), 0);
     assert_eq!(open.x.to_array().dim().0, 30);
+    load_with(&config(source.path()), &always(&cache)).unwrap();
+    assert_eq!(cache.clear_unused(Duration::ZERO).unwrap().files, 1);
 }
 
 #[test]

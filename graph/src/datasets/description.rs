@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::biosignals::Trials;
+use crate::formats::biosignal::RecordingOptions;
 use crate::formats::csv::CsvConfig;
 use crate::series::TimePolicy;
 use crate::signal::FeatureConfig;
@@ -71,6 +73,43 @@ pub struct GraphFiles {
     pub edges: Option<PathBuf>,
     /// Whether each edge of the table stands for both directions.
     pub undirected: bool,
+    /// A table `from,to,distance` of sensor names, of which the weights exp(−d² / σ²) are made, σ the
+    /// standard deviation of the distances; those below 0.1 are left out.
+    pub distances: Option<PathBuf>,
+}
+
+/// How to forecast: what a published protocol says of a named series.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ForecastFiles {
+    /// What is measured.
+    pub feature: String,
+    /// Its unit.
+    pub unit: String,
+    /// The number that stands for "not measured", beside empty cells.
+    pub null_value: Option<f32>,
+    /// Steps in.
+    pub history: usize,
+    /// Steps out.
+    pub horizon: usize,
+    /// Share of the windows, from the first, that train.
+    pub train: f64,
+    /// Share of the windows, to the last, that test; those between validate.
+    pub test: f64,
+}
+
+impl Default for ForecastFiles {
+    fn default() -> Self {
+        Self {
+            feature: "value".into(),
+            unit: String::new(),
+            null_value: None,
+            history: 12,
+            horizon: 12,
+            train: 0.7,
+            test: 0.2,
+        }
+    }
 }
 
 /// Files by part.
@@ -109,8 +148,8 @@ pub struct FolderConfig {
     pub licence: String,
     /// What to cite.
     pub citation: String,
-    /// Files of recordings: `.npz`, `.npy`, `.mat`, `.ts`, `.csv`, `.tsv`. In a text table a
-    /// column is a sensor, and a file one recording.
+    /// Files of recordings: `.npz`, `.npy`, `.mat`, `.ts`, `.csv`, `.tsv`, `.edf`, `.bdf`, `.gdf`.
+    /// In a text table a column is a sensor, and a file one recording.
     pub files: Files,
     /// Files that belong to a part of a given split.
     pub split: SplitFiles,
@@ -143,6 +182,12 @@ pub struct FolderConfig {
     pub csv: CsvConfig,
     /// What to accept of the time stamps of text tables, where `csv.time` says which they are.
     pub clock: TimePolicy,
+    /// What to take of EDF, BDF and GDF files, and what to accept.
+    pub recording: RecordingOptions,
+    /// Cut such files into trials instead of taking all of the signal.
+    pub trials: Option<Trials>,
+    /// How to forecast on the tables as one series, see [`load_series`](super::load_series).
+    pub forecast: ForecastFiles,
     /// Features used unless others are asked for.
     pub features: Option<FeatureConfig>,
     /// Windows used unless others are asked for.

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{Array2, Axis, Ix2, s};
 
+use super::biosignals;
 use super::description::FolderConfig;
-use super::graph_file::{adjacency_file, edges, square};
+use super::graph_file::{adjacency_file, edges, near, square};
 use super::labels::{self, Raw};
 use super::manifest::Manifest;
 use super::read_positions;
@@ -97,6 +98,11 @@ pub(super) fn recordings(folder: &Path, config: &FolderConfig) -> Result<Recordi
         shared.adjacency = Some(edges(&path, &sensors, config.graph.undirected)?);
         others.push(path);
     }
+    if let Some(file) = &config.graph.distances {
+        let path = folder.join(file);
+        shared.adjacency = Some(near(&path, &sensors)?.to_dense());
+        others.push(path);
+    }
     others.extend(config.manifest.iter().map(|m| folder.join(m)));
     for path in others {
         sources.push(files::source_file(path)?);
@@ -148,7 +154,7 @@ struct Shared {
     started: bool,
 }
 
-fn list(
+pub(super) fn list(
     folder: &Path,
     config: &FolderConfig,
     manifest: Option<&Manifest>,
@@ -269,6 +275,25 @@ fn read_file(
                 })
                 .collect())
         }
+        Some("edf" | "bdf" | "gdf") => {
+            let (sensors, found) = biosignals::items(path, config)?;
+            if shared.sensors.is_empty() {
+                shared.sensors = sensors.clone();
+            }
+            if config.sensors.is_empty() && sensors != shared.sensors {
+                return Err(Error::file(
+                    path,
+                    "channels",
+                    format!(
+                        "{} are not {}",
+                        sensors.join(", "),
+                        shared.sensors.join(", ")
+                    ),
+                    "list those that all files have in recording.channels",
+                ));
+            }
+            Ok(found)
+        }
         Some("csv" | "tsv" | "txt") => {
             let table = read_table(path, &config.csv)?;
             if shared.sensors.is_empty() {
@@ -322,7 +347,7 @@ fn read_file(
             path,
             "extension",
             "is none of a format that is read",
-            "use .npz, .npy, .mat, .ts, .csv or .tsv",
+            "use .npz, .npy, .mat, .h5, .ts, .csv, .tsv, .edf, .bdf or .gdf",
         )),
     }
 }

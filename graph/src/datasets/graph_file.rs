@@ -6,6 +6,8 @@ use ndarray::{Array2, Ix2};
 
 use super::variables::Arrays;
 use crate::formats::csv::{Cells, CsvConfig, read_cells};
+use crate::formats::distances::{self, Unlisted};
+use crate::topology::CsrGraph;
 use crate::{Error, Result};
 
 /// A square matrix of finite numbers, or an error about `name` of `path`.
@@ -123,6 +125,13 @@ pub(super) fn edges(path: &Path, sensors: &[String], undirected: bool) -> Result
         }
     }
     square(path, "edges", Some(a))
+}
+
+/// Reads a table `from,to,distance` into a graph of those that are near each other: the Gaussian
+/// kernel of DCRNN with its threshold of 0.1.
+pub(super) fn near(path: &Path, sensors: &[String]) -> Result<CsrGraph> {
+    let edges = distances::read(path)?.among(sensors, Unlisted::Error, path)?;
+    CsrGraph::gaussian(sensors.len(), &edges, None, 0.1)
 }
 
 fn weight(path: &Path, cells: &Cells, row: usize, column: usize) -> Result<f32> {

@@ -11,12 +11,14 @@ pub(super) enum Raw {
     None,
     Whole(String),
     PerStep(Vec<String>),
+    /// Class indices already.
+    Known(Labels),
 }
 
 impl Raw {
     fn all(&self) -> &[String] {
         match self {
-            Self::None => &[],
+            Self::None | Self::Known(_) => &[],
             Self::Whole(one) => std::slice::from_ref(one),
             Self::PerStep(many) => many,
         }
@@ -112,6 +114,7 @@ pub(super) fn resolve(
             });
             Ok(match raw {
                 Raw::None => Labels::None,
+                Raw::Known(labels) => labels.clone(),
                 Raw::Whole(_) => found
                     .next()
                     .transpose()?

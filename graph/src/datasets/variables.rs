@@ -1,4 +1,4 @@
-//! Recordings out of files of named arrays (`.npz`, `.mat`) or of one array (`.npy`).
+//! Recordings out of files of named arrays (`.npz`, `.mat`, `.h5`) or of one array (`.npy`).
 
 use std::path::{Path, PathBuf};
 
@@ -7,6 +7,7 @@ use ndarray::{Array2, Array4, ArrayD, Axis, Ix4};
 use super::description::FolderConfig;
 use super::labels::{Raw, plain};
 use crate::formats::Array;
+use crate::formats::hdf5::Hdf5;
 use crate::formats::mat::Mat;
 use crate::formats::npy::{Npz, read_npy};
 use crate::{Error, Labels, Part, Recording, Result};
@@ -22,6 +23,7 @@ pub(super) struct Item {
 pub(super) enum Arrays {
     Npz(Npz),
     Mat(Mat),
+    Hdf5(Hdf5),
     Npy(Array),
 }
 
@@ -32,6 +34,7 @@ impl Arrays {
         Ok(Some(match extension.to_str() {
             Some("npz") => Self::Npz(Npz::open(path)?),
             Some("mat") => Self::Mat(Mat::open(path)?),
+            Some("h5" | "hdf5") => Self::Hdf5(Hdf5::open(path)?),
             Some("npy") => Self::Npy(read_npy(path)?),
             _ => return Ok(None),
         }))
@@ -41,6 +44,7 @@ impl Arrays {
         match self {
             Self::Npz(npz) => npz.contains(name),
             Self::Mat(mat) => mat.contains(name),
+            Self::Hdf5(file) => file.contains(name),
             Self::Npy(_) => name == "x",
         }
     }
@@ -49,6 +53,7 @@ impl Arrays {
         match self {
             Self::Npz(npz) => npz.read(name),
             Self::Mat(mat) => mat.read(name),
+            Self::Hdf5(file) => file.read(name),
             Self::Npy(array) if name == "x" => Ok(array.clone()),
             Self::Npy(_) => Err(Error::file(
                 path,
@@ -56,6 +61,17 @@ impl Arrays {
                 "an .npy file holds one array, x",
                 "use .npz, or name the labels' own file with labels = \"y.npy\"",
             )),
+        }
+    }
+}
+
+impl Arrays {
+    /// The numbers of an array, without an array of their own type in between where that can be.
+    fn read_f32(&mut self, path: &Path, name: &str) -> Result<ArrayD<f32>> {
+        match self {
+            Self::Npz(npz) => npz.read_f32(name),
+            Self::Hdf5(file) => file.read_f32(name, None),
+            _ => self.read(path, name)?.into_f32(path, name),
         }
     }
 }
@@ -146,7 +162,7 @@ pub(super) fn items(
 ) -> Result<Vec<Item>> {
     let variables = &config.variables;
     let x_name = variables.x.as_deref().unwrap_or("x");
-    let x = arrays.read(path, x_name)?.into_f32(path, x_name)?;
+    let x = arrays.read_f32(path, x_name)?;
     let x = layout.arrange(path, x_name, x)?;
     let (samples, nodes, time, _) = x.dim();
     let mask = match &variables.mask {

@@ -117,10 +117,28 @@ pub fn names() -> Vec<&'static str> {
 /// Title, licence and citation of a set that [`fetch`] knows.
 pub fn info(name: &str) -> Option<DatasetInfo> {
     let fetched = CATALOG.iter().find(|e| e.name == name).map(Entry::info);
-    fetched.or_else(|| {
-        let set = agreement::SETS.iter().find(|s| s.name == name)?;
-        Some(set.instructions().info)
-    })
+    fetched.or_else(|| instructions(name).map(|i| i.info))
+}
+
+/// Where a set is had that its owners give out themselves, and how its files must lie.
+pub fn instructions(name: &str) -> Option<Instructions> {
+    let set = agreement::SETS.iter().find(|s| s.name == name)?;
+    Some(set.instructions())
+}
+
+/// Names that the folder of a set may have; files are put into the first.
+pub fn folders(name: &str) -> Vec<&'static str> {
+    if let Some(entry) = CATALOG.iter().find(|e| e.name == name) {
+        return entry.folders.to_vec();
+    }
+    let set = agreement::SETS.iter().find(|s| s.name == name);
+    set.map(agreement::ByHand::folders).unwrap_or_default()
+}
+
+/// Bytes of the files of a set; `None` of one that [`fetch`] only tells how to get.
+pub fn size(name: &str) -> Option<u64> {
+    let entry = CATALOG.iter().find(|e| e.name == name)?;
+    Some(entry.files().map(|(_, f)| f.bytes).sum())
 }
 
 /// Gets the files of a set, or says where they are had. Files that are there are verified and

@@ -5,21 +5,32 @@
 pub mod archive;
 pub mod arff;
 pub mod biosignal;
+pub mod clip;
 pub mod csv;
 pub mod distances;
+pub mod dreem;
 pub mod edf;
 pub mod gdf;
 pub mod graphml;
+pub mod hdf5;
 pub mod mat;
 pub mod npy;
+pub mod pandas;
+pub mod panel;
+pub mod pickle;
 pub mod pygt;
 pub mod ts;
+pub mod tuh;
+
+mod numbers;
 
 use std::path::Path;
 
 use ndarray::{ArrayD, IxDyn, ShapeBuilder};
 
 use crate::{Error, Result};
+
+pub use panel::Panel;
 
 /// An array as stored in a file, in logical (row-major) index order whatever the file's layout.
 #[derive(Debug, Clone, PartialEq)]

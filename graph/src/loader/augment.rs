@@ -1,6 +1,6 @@
 //! Disturbances of training samples that leave their class as it is.
 
-use ndarray::{Array2, Array3, ArrayViewMut2, ArrayViewMut3, Axis};
+use ndarray::{ArrayViewMut2, ArrayViewMut3, Axis};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -119,21 +119,50 @@ impl AugmentConfig {
 
     /// Step l takes what was at l − `by`.
     fn shift(&self, x: &mut ArrayViewMut3<f32>, mask: Option<&mut ArrayViewMut2<bool>>, by: i64) {
-        let (nodes, steps, features) = x.dim();
-        let last = steps as i64 - 1;
-        let source = |step: usize| {
-            let step = step as i64 - by;
-            match self.shift_fill {
-                TimeShift::Circular => step.rem_euclid(last + 1) as usize,
-                TimeShift::Crop => step.clamp(0, last) as usize,
+        let features = x.len_of(Axis(2));
+        for mut node in x.outer_iter_mut() {
+            match node.as_slice_mut() {
+                Some(steps) => self.shift_fill.shift(steps, features, by),
+                None => {
+                    let mut steps: Vec<f32> = node.iter().copied().collect();
+                    self.shift_fill.shift(&mut steps, features, by);
+                    node.iter_mut().zip(steps).for_each(|(to, from)| *to = from);
+                }
             }
-        };
-        let moved =
-            Array3::from_shape_fn((nodes, steps, features), |(v, l, f)| x[[v, source(l), f]]);
-        x.assign(&moved);
-        if let Some(mask) = mask {
-            let moved = Array2::from_shape_fn((nodes, steps), |(v, l)| mask[[v, source(l)]]);
-            mask.assign(&moved);
+        }
+        for mut node in mask.into_iter().flat_map(|m| m.rows_mut()) {
+            let mut steps: Vec<bool> = node.iter().copied().collect();
+            self.shift_fill.shift(&mut steps, 1, by);
+            node.iter_mut().zip(steps).for_each(|(to, from)| *to = from);
+        }
+    }
+}
+
+impl TimeShift {
+    /// Moves steps of `width` values each to the right by `by`.
+    fn shift<T: Copy>(self, values: &mut [T], width: usize, by: i64) {
+        let steps = values.len() / width.max(1);
+        let distance = usize::try_from(by.unsigned_abs()).unwrap_or(usize::MAX);
+        if steps == 0 {
+            return;
+        }
+        match (self, by > 0) {
+            (Self::Circular, true) => values.rotate_right(distance % steps * width),
+            (Self::Circular, false) => values.rotate_left(distance % steps * width),
+            (Self::Crop, true) => {
+                let bare = distance.min(steps - 1);
+                values.copy_within(..(steps - bare) * width, bare * width);
+                for step in 1..bare {
+                    values.copy_within(..width, step * width);
+                }
+            }
+            (Self::Crop, false) => {
+                let bare = distance.min(steps - 1);
+                values.copy_within(bare * width.., 0);
+                for step in steps - bare..steps - 1 {
+                    values.copy_within((steps - 1) * width.., step * width);
+                }
+            }
         }
     }
 }
@@ -176,6 +205,8 @@ impl<'a> Normal<'a> {
 
 #[cfg(test)]
 mod tests {
+    use ndarray::{Array2, Array3};
+
     use super::*;
 
     fn sample() -> Array3<f32> {
@@ -236,6 +267,33 @@ mod tests {
         firsts.sort_unstable();
         firsts.dedup();
         assert_eq!(firsts, [1, 2, 3, 5, 6]);
+    }
+
+    #[test]
+    fn every_distance_moves_every_step() {
+        for (fill, width) in [
+            (TimeShift::Circular, 1),
+            (TimeShift::Circular, 3),
+            (TimeShift::Crop, 1),
+            (TimeShift::Crop, 3),
+        ] {
+            for by in -7..=7 {
+                let mut values: Vec<usize> = (0..5 * width).collect();
+                fill.shift(&mut values, width, by);
+                for (place, value) in values.iter().enumerate() {
+                    let from = (place / width) as i64 - by;
+                    let from = match fill {
+                        TimeShift::Circular => from.rem_euclid(5),
+                        TimeShift::Crop => from.clamp(0, 4),
+                    };
+                    assert_eq!(
+                        *value,
+                        from as usize * width + place % width,
+                        "{fill:?} {by}"
+                    );
+                }
+            }
+        }
     }
 
     #[test]

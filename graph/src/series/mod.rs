@@ -8,6 +8,7 @@ mod positions;
 mod protocol;
 mod stamp;
 mod step;
+mod summary;
 mod time;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub use positions::Positions;
 pub use protocol::{ForecastProtocol, ForecastSplit, Scaling, WindowStarts};
 pub use stamp::{StampReader, parse_stamp, stamp_of, write_stamp};
 pub use step::Step;
+pub use summary::{Clock, FeatureSummary, SeriesSummary};
 pub use time::{Arranged, Duplicates, Gap, Gaps, Order, TimeAxis, TimePolicy, TimeReport};
 
 /// One quantity that every sensor measures.

@@ -5,10 +5,10 @@
 //! transposition, done in tiles that stay in the first cache.
 
 use arrow::datatypes::ArrowNativeType;
-use ndarray::{Array4, ArrayView3, Axis, s};
+use ndarray::Array4;
 use rayon::prelude::*;
 
-use super::store::Windows;
+use super::store::{Stretch, Windows};
 
 /// Nodes and steps of a tile: 16 nodes fill a cache line of a step, 64 steps the first cache.
 const TILE: (usize, usize) = (16, 64);
@@ -80,7 +80,7 @@ impl<T: ArrowNativeType> Windows<T> {
         if out.is_empty() {
             return;
         }
-        self.spans(i, |view, at| place(view, out, (l, f, at), change));
+        self.stretches(i, |stretch| place(&stretch, out, (l, f), change));
     }
 }
 
@@ -107,55 +107,61 @@ pub(crate) fn each_row<T: Send>(
     }
 }
 
-/// Puts the part `view`, (v, t, f), at step `at` of the window `out`, (v, l, f).
+/// Puts a part of a window into the window `out`, (v, l, f), of which nothing is empty.
 fn place<T: ArrowNativeType>(
-    view: ArrayView3<T>,
+    stretch: &Stretch<'_, T>,
     out: &mut [T],
-    (l, f, at): (usize, usize, usize),
+    (l, f): (usize, usize),
     change: &impl Change<T>,
 ) {
-    let steps = view.len_of(Axis(1));
-    let rows = out.chunks_exact_mut(l * f);
-    let together = view.strides()[1] == f as isize || steps <= 1;
-    if together {
-        for (node, (to, from)) in rows.zip(view.outer_iter()).enumerate() {
-            let to = &mut to[at * f..(at + steps) * f];
-            match from.to_slice() {
-                Some(from) if change.is_copy() => to.copy_from_slice(from),
-                Some(from) if f == 1 => {
-                    let change = change.of(node);
-                    for (to, from) in to.iter_mut().zip(from) {
-                        *to = change(*from);
-                    }
-                }
-                _ => {
-                    for feature in 0..f {
-                        let change = change.of(node * f + feature);
-                        let to = to[feature..].iter_mut().step_by(f);
-                        for (to, from) in to.zip(from.column(feature)) {
-                            *to = change(*from);
-                        }
-                    }
+    let nodes = out.len() / (l * f);
+    let (node_stride, step) = stretch.strides;
+    if step == f {
+        let rows = out.chunks_exact_mut(l * f);
+        for (node, to) in rows.enumerate() {
+            let to = &mut to[stretch.at * f..(stretch.at + stretch.steps) * f];
+            let from = &stretch.values[node * node_stride..][..stretch.steps * f];
+            if change.is_copy() {
+                to.copy_from_slice(from);
+            } else if f == 1 {
+                put(to, 1, from.iter().copied(), change.of(node));
+            } else {
+                for feature in 0..f {
+                    let from = from[feature..].iter().step_by(f).copied();
+                    put(&mut to[feature..], f, from, change.of(node * f + feature));
                 }
             }
         }
         return;
     }
-    let nodes = view.len_of(Axis(0));
-    for first_step in (0..steps).step_by(TILE.1) {
-        let tile = first_step..(first_step + TILE.1).min(steps);
+    for first_step in (0..stretch.steps).step_by(TILE.1) {
+        let tile = first_step..(first_step + TILE.1).min(stretch.steps);
+        let from = &stretch.values[tile.start * step..tile.end * step];
         for first_node in (0..nodes).step_by(TILE.0) {
             for node in first_node..(first_node + TILE.0).min(nodes) {
-                let row = &mut out[node * l * f..(node + 1) * l * f];
+                let row = (node * l + stretch.at + tile.start) * f;
+                let row = &mut out[row..row + tile.len() * f];
                 for feature in 0..f {
-                    let change = change.of(node * f + feature);
-                    let from = view.slice(s![node, tile.clone(), feature]);
-                    let to = row[(at + tile.start) * f + feature..].iter_mut().step_by(f);
-                    for (to, from) in to.zip(from) {
-                        *to = change(*from);
-                    }
+                    let lane = node * f + feature;
+                    let change = change.of(lane);
+                    let from = from.chunks_exact(step).map(|step| step[lane]);
+                    put(&mut row[feature..], f, from, change);
                 }
             }
+        }
+    }
+}
+
+/// Writes the changed values to every `f`-th place.
+fn put<T>(to: &mut [T], f: usize, from: impl Iterator<Item = T>, change: impl Fn(T) -> T) {
+    if f == 1 {
+        // The usual case, without the multiplications of a stride.
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = change(from);
+        }
+    } else {
+        for (to, from) in to.iter_mut().step_by(f).zip(from) {
+            *to = change(from);
         }
     }
 }
@@ -163,7 +169,7 @@ fn place<T: ArrowNativeType>(
 #[cfg(test)]
 mod tests {
     use arrow::buffer::ScalarBuffer;
-    use ndarray::{Array3, Axis};
+    use ndarray::{Array3, Axis, s};
 
     use super::*;
     use crate::windows::{Block, Order, Piece, Starts};

@@ -45,10 +45,12 @@ impl Mask {
         let (_, v, l) = self.dim();
         let mut out = Array3::from_elem((index.len(), v, l), true);
         for (mut row, i) in out.outer_iter_mut().zip(index) {
-            self.0.spans(*i, |view, at| {
-                let to = at..at + view.len_of(Axis(1));
-                row.slice_mut(ndarray::s![.., to])
-                    .zip_mut_with(&view.index_axis(Axis(2), 0), |to, seen| *to = *seen != 0);
+            self.0.stretches(*i, |stretch| {
+                if let Some(view) = stretch.view(v, 1) {
+                    let to = stretch.at..stretch.at + stretch.steps;
+                    row.slice_mut(ndarray::s![.., to])
+                        .zip_mut_with(&view.index_axis(Axis(2), 0), |to, seen| *to = *seen != 0);
+                }
             });
         }
         out

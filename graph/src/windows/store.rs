@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use arrow::buffer::{Buffer, ScalarBuffer};
 use arrow::datatypes::ArrowNativeType;
-use ndarray::{Array3, Array4, ArrayView3, Axis, CowArray, IndexLonger, Ix3, ShapeBuilder, s};
+use ndarray::{Array3, Array4, ArrayView3, Axis, CowArray, Ix3, ShapeBuilder, s};
 
 use crate::{Error, Result};
 
@@ -68,16 +68,6 @@ impl<T: ArrowNativeType> Block<T> {
     /// The values in their order.
     pub fn values(&self) -> &ScalarBuffer<T> {
         &self.values
-    }
-
-    /// The values as (v, t, f), whatever their order.
-    fn view(&self, nodes: usize, features: usize) -> Option<ArrayView3<'_, T>> {
-        let shape = (nodes, self.steps, features);
-        let strides = match self.order {
-            Order::Nodes => (self.steps * features, features, 1),
-            Order::Time => (features, nodes * features, 1),
-        };
-        ArrayView3::from_shape(shape.strides(strides), &self.values).ok()
     }
 }
 
@@ -321,13 +311,16 @@ impl<T: ArrowNativeType> Windows<T> {
         let (v, l, f) = self.shape;
         let mut copy: Option<Array3<T>> = None;
         let mut whole = None;
-        self.spans(i, |view, at| {
-            if view.len_of(Axis(1)) == l {
+        self.stretches(i, |stretch| {
+            let Some(view) = stretch.view(v, f) else {
+                return;
+            };
+            if stretch.steps == l {
                 whole = Some(view);
                 return;
             }
             let copy = copy.get_or_insert_with(|| Array3::default((v, l, f)));
-            let to = at..at + view.len_of(Axis(1));
+            let to = stretch.at..stretch.at + stretch.steps;
             copy.slice_mut(s![.., to, ..]).assign(&view);
         });
         match (whole, copy) {
@@ -342,9 +335,8 @@ impl<T: ArrowNativeType> Windows<T> {
         (0..self.len()).map(|i| self.window(i))
     }
 
-    /// Calls `visit` with the consecutive parts, (v, t, f), of window `i` and the step of the
-    /// window each begins at.
-    pub(super) fn spans<'a>(&'a self, i: usize, mut visit: impl FnMut(ArrayView3<'a, T>, usize)) {
+    /// Calls `visit` with the consecutive parts of window `i`.
+    pub(super) fn stretches<'a>(&'a self, i: usize, mut visit: impl FnMut(Stretch<'a, T>)) {
         let (v, l, f) = self.shape;
         let number = self.pieces.partition_point(|p| p.end <= i);
         let placed = &self.pieces[number];
@@ -352,10 +344,12 @@ impl<T: ArrowNativeType> Windows<T> {
         match &placed.piece {
             Piece::Stack { values, .. } => {
                 let size = v * l * f;
-                let values = &values[k * size..(k + 1) * size];
-                if let Ok(view) = ArrayView3::from_shape((v, l, f), values) {
-                    visit(view, 0);
-                }
+                visit(Stretch {
+                    values: &values[k * size..(k + 1) * size],
+                    strides: (l * f, f),
+                    steps: l,
+                    at: 0,
+                });
             }
             Piece::Recording { blocks, starts } => {
                 let (start, mut done) = (starts.get(k), 0);
@@ -363,15 +357,45 @@ impl<T: ArrowNativeType> Windows<T> {
                 while done < l {
                     let block = &blocks[number];
                     let from = start + done - (placed.block_ends[number] - block.steps);
-                    let count = (block.steps - from).min(l - done);
-                    if let Some(view) = block.view(v, f) {
-                        visit(view.slice_move(s![.., from..from + count, ..]), done);
+                    let steps = (block.steps - from).min(l - done);
+                    let strides = match block.order {
+                        Order::Nodes => (block.steps * f, f),
+                        Order::Time => (f, v * f),
+                    };
+                    // A block may be empty.
+                    if steps > 0 {
+                        visit(Stretch {
+                            values: &block.values[from * strides.1..],
+                            strides,
+                            steps,
+                            at: done,
+                        });
                     }
-                    done += count;
+                    done += steps;
                     number += 1;
                 }
             }
         }
+    }
+}
+
+/// Consecutive steps of a window that lie in one block.
+pub(super) struct Stretch<'a, T> {
+    /// From the first of them of the first node on, and perhaps beyond the last.
+    pub values: &'a [T],
+    /// From node to node, and from step to step; features lie side by side.
+    pub strides: (usize, usize),
+    pub steps: usize,
+    /// The step of the window they begin at.
+    pub at: usize,
+}
+
+impl<'a, T> Stretch<'a, T> {
+    /// The values as (v, t, f); `None` when some are missing, which [`Windows::new`] rules out.
+    pub fn view(&self, nodes: usize, features: usize) -> Option<ArrayView3<'a, T>> {
+        let shape = (nodes, self.steps, features);
+        let strides = (self.strides.0, self.strides.1, 1);
+        ArrayView3::from_shape(shape.strides(strides), self.values).ok()
     }
 }
 
@@ -415,9 +439,12 @@ impl<T: ArrowNativeType> std::ops::Index<[usize; 4]> for Windows<T> {
     /// The value at (window, node, step, feature).
     fn index(&self, [n, v, l, f]: [usize; 4]) -> &T {
         let mut found = None;
-        self.spans(n, |view, at| {
-            if (at..at + view.len_of(Axis(1))).contains(&l) {
-                found = IndexLonger::get(&view, [v, l - at, f]);
+        let (_, nodes, _, features) = self.dim();
+        self.stretches(n, |stretch| {
+            let inside = (stretch.at..stretch.at + stretch.steps).contains(&l);
+            if inside && v < nodes && f < features {
+                let (node, step) = stretch.strides;
+                found = stretch.values.get(v * node + (l - stretch.at) * step + f);
             }
         });
         found.unwrap_or_else(|| panic!("no value at {:?} of {:?}", (n, v, l, f), self.dim()))

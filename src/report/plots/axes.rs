@@ -168,6 +168,57 @@ impl Axis {
         }
     }
 
+    /// At most about `count` round times between two, in seconds since 1970-01-01 00:00:00.
+    pub fn clock(from: f64, to: f64, count: usize) -> Self {
+        const DAY: f64 = 86_400.0;
+        let steps = [
+            1.0,
+            5.0,
+            15.0,
+            60.0,
+            300.0,
+            900.0,
+            3600.0,
+            10_800.0,
+            21_600.0,
+            43_200.0,
+            DAY,
+            2.0 * DAY,
+            3.0 * DAY,
+            7.0 * DAY,
+            14.0 * DAY,
+            28.0 * DAY,
+            91.0 * DAY,
+            365.25 * DAY,
+        ];
+        let span = (to - from).max(1.0);
+        let fits = |s: &f64| span / s <= count as f64;
+        let mut step = steps.into_iter().find(fits).unwrap_or(365.25 * DAY);
+        while span / step > count as f64 {
+            step *= 2.0;
+        }
+        let label = |stamp: f64| {
+            let text = tgmamba_graph::series::write_stamp(stamp as i64);
+            let (day, hour) = text.split_once(' ').unwrap_or((&text, ""));
+            match step {
+                s if s >= 91.0 * DAY => day.get(..7).unwrap_or(day).to_string(),
+                s if s >= DAY => day.to_string(),
+                s if s >= 3600.0 && hour.starts_with("00:00") => day.to_string(),
+                s if s >= 60.0 => hour.get(..5).unwrap_or(hour).to_string(),
+                _ => hour.to_string(),
+            }
+        };
+        let (first, last) = ((from / step).ceil() as i64, (to / step).floor() as i64);
+        Self {
+            low: from,
+            high: from + span,
+            log: false,
+            ticks: (first..=last)
+                .map(|k| (k as f64 * step, label(k as f64 * step)))
+                .collect(),
+        }
+    }
+
     /// Position of a value, 0 at the low and 1 at the high end.
     pub(super) fn place(&self, value: f64) -> f64 {
         if self.log {
@@ -221,6 +272,19 @@ impl Frame {
         })
     }
 
+    /// A small panel: its labels on the left lie outside the rectangle, those of x below it.
+    pub fn within(from: (f64, f64), to: (f64, f64), x: Axis, y: Axis) -> Result<Self, String> {
+        Ok(Self {
+            left: from.0 + y.label_width()? + 10.0,
+            top: from.1,
+            right: to.0,
+            bottom: to.1,
+            x,
+            y,
+            names_upwards: false,
+        })
+    }
+
     /// Pixel of a pair of values.
     pub fn at(&self, x: f64, y: f64) -> (f64, f64) {
         (
@@ -236,12 +300,38 @@ impl Frame {
         x_title: &str,
         y_title: &str,
     ) -> Drawn {
+        self.grid(canvas, true)?;
+        let centre = (
+            (self.left + self.right) / 2.0,
+            (self.top + self.bottom) / 2.0,
+        );
+        let below = if self.names_upwards {
+            self.x.label_width()?
+        } else {
+            SMALL
+        };
+        let title = Words::new(MEDIUM, INK, Align::Middle);
+        canvas.text(x_title, (centre.0, self.bottom + below + 22.0), title)?;
+        if y_title.is_empty() {
+            return Ok(());
+        }
+        let beside = self.left - self.y.label_width()? - 20.0;
+        canvas.text(y_title, (beside, centre.1), title.upwards())
+    }
+
+    /// Grid and tick labels; those of the x axis only if asked for.
+    pub fn grid<B: DrawingBackend>(&self, canvas: &mut Canvas<B>, x_labels: bool) -> Drawn {
         let grid = Stroke::solid(GRID, 1.0);
         for (value, text) in &self.y.ticks {
             let (_, y) = self.at(self.x.low, *value);
             canvas.line(&[(self.left, y), (self.right, y)], grid)?;
             let words = Words::new(SMALL, MUTED, Align::Right);
             canvas.text(text, (self.left - 7.0, y), words)?;
+        }
+        let corner = [(self.left, self.bottom), (self.right, self.bottom)];
+        canvas.line(&corner, Stroke::solid(MUTED, 1.0))?;
+        if !x_labels {
+            return Ok(());
         }
         let mut free = f64::NEG_INFINITY;
         for (value, text) in &self.x.ticks {
@@ -267,24 +357,7 @@ impl Frame {
                 canvas.text(text, (x, self.bottom + 13.0), words)?;
             }
         }
-        let corner = [(self.left, self.bottom), (self.right, self.bottom)];
-        canvas.line(&corner, Stroke::solid(MUTED, 1.0))?;
-        let centre = (
-            (self.left + self.right) / 2.0,
-            (self.top + self.bottom) / 2.0,
-        );
-        let below = if self.names_upwards {
-            self.x.label_width()?
-        } else {
-            SMALL
-        };
-        let title = Words::new(MEDIUM, INK, Align::Middle);
-        canvas.text(x_title, (centre.0, self.bottom + below + 22.0), title)?;
-        if y_title.is_empty() {
-            return Ok(());
-        }
-        let beside = self.left - self.y.label_width()? - 20.0;
-        canvas.text(y_title, (beside, centre.1), title.upwards())
+        Ok(())
     }
 
     /// A line through the points, broken where a value is not finite; a point alone is a dot, and
@@ -383,6 +456,18 @@ mod tests {
             ["1e-5", "2e-5", "5e-5", "1e-4", "2e-4", "5e-4", "1e-3"]
         );
         assert!((axis.place(1e-4) - 0.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn times_are_round() {
+        let hours = |n: f64| 3600.0 * n;
+        let day = Axis::clock(hours(1.0), hours(26.0), 6);
+        assert_eq!(labels(&day), ["06:00", "12:00", "18:00", "1970-01-02"]);
+        let month = Axis::clock(0.0, hours(24.0 * 60.0), 6);
+        assert_eq!(labels(&month)[1], "1970-01-15");
+        let century = Axis::clock(0.0, hours(24.0 * 36_525.0), 6);
+        assert!(century.ticks.len() > 2 && labels(&century)[0] == "1970-01");
+        assert!(Axis::clock(5.0, 5.0, 6).ticks.len() < 3);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Figures, drawn once for any plotters backend and saved as `.svg` and `.png`.
 //!
 //! ```text
-//! a record -> Figure (training, classification, graph, folds) -> Canvas (logical pixels)
+//! a record -> Figure (training, classification, graph, folds, signals) -> Canvas (logical pixels)
 //!          -> svg (text) | save (NAME.svg, NAME.png at twice the size)
 //! ```
 
@@ -12,12 +12,15 @@ pub mod colour;
 pub mod folds;
 pub mod matrix;
 pub mod network;
+mod sensors;
+pub mod signals;
 pub mod training;
 
 pub use classification::{ConfusionMatrix, PrecisionRecall, Roc};
 pub use folds::FoldDots;
 pub use matrix::AdjacencyMatrix;
 pub use network::SensorNetwork;
+pub use signals::SignalsOverGraph;
 pub use training::{LearningCurves, LearningRate};
 
 use std::path::Path;
@@ -135,33 +138,49 @@ fn halved(large: &[u8], stride: usize) -> Vec<u8> {
 ///
 /// Errors: [`Error::Draw`] if the figure cannot be drawn, [`Error::Io`] if a file cannot be written.
 pub fn save(figure: &impl Figure, folder: &Path, name: &str) -> Result<String> {
-    let draw_error = |extension: &str, problem: String| Error::Draw {
-        path: folder.join(format!("{name}.{extension}")),
-        problem,
-    };
-    let text = svg(figure).map_err(|p| draw_error("svg", p))?;
-    write_atomic(&folder.join(format!("{name}.svg")), text.as_bytes())?;
+    let text = save_svg(figure, &folder.join(format!("{name}.svg")))?;
+    save_png(figure, &folder.join(format!("{name}.png")))?;
+    Ok(text)
+}
 
-    let buffer = pixels(figure).map_err(|p| draw_error("png", p))?;
-    let path = folder.join(format!("{name}.png"));
+fn undrawn(path: &Path, problem: String) -> Error {
+    Error::Draw {
+        path: path.to_path_buf(),
+        problem,
+    }
+}
+
+/// Saves the figure as an SVG file and returns its text; errors as [`save`].
+pub fn save_svg(figure: &impl Figure, path: &Path) -> Result<String> {
+    let text = svg(figure).map_err(|p| undrawn(path, p))?;
+    write_atomic(path, text.as_bytes())?;
+    Ok(text)
+}
+
+/// Saves the figure as a PNG file; errors as [`save`].
+pub fn save_png(figure: &impl Figure, path: &Path) -> Result<()> {
+    let buffer = pixels(figure).map_err(|p| undrawn(path, p))?;
     // The encoder chooses the format by the extension, so the passing name keeps it.
-    let passing = folder.join(format!(".{name}.{}.png", std::process::id()));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let passing = path.with_file_name(format!(".{}.{name}", std::process::id()));
     let size = scaled(figure, DENSITY);
     let mut backend = BitMapBackend::new(&passing, size);
     let encoded = backend
         .blit_bitmap((0, 0), size, &buffer)
         .and_then(|()| backend.present())
-        .map_err(|e| draw_error("png", e.to_string()));
+        .map_err(|e| undrawn(path, e.to_string()));
     drop(backend);
     let saved = encoded.and_then(|()| {
-        std::fs::rename(&passing, &path).map_err(|source| Error::Io { path, source })
+        std::fs::rename(&passing, path).map_err(|source| Error::Io {
+            path: path.to_path_buf(),
+            source,
+        })
     });
     if saved.is_err() {
         // The first error is the one to tell.
         let _ = std::fs::remove_file(&passing);
     }
-    saved?;
-    Ok(text)
+    saved
 }
 
 #[cfg(test)]

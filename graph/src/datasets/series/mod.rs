@@ -13,7 +13,10 @@
 //! | `montevideo-bus` | 675 × 744 | 1 h | bus lines | the same |
 
 mod beijing_air;
+mod largest;
 mod los_loop;
+mod metr;
+mod own;
 mod pems;
 mod pemsd7m;
 mod pyg_temporal;
@@ -31,11 +34,17 @@ const NAMES: &[&str] = &[
     "beijing-air",
     "chickenpox",
     "england-covid",
+    "largest-ca",
+    "largest-gba",
+    "largest-gla",
+    "largest-sd",
     "los-loop",
+    "metr-la",
     "montevideo-bus",
     "pems03",
     "pems04",
     "pems07",
+    "pems-bay",
     "pems08",
     "pemsd7m",
 ];
@@ -48,13 +57,15 @@ const NINTH: f64 = 1.0 / 9.0;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SeriesConfig {
-    /// A name out of [`series_names`].
+    /// A name out of [`series_names`], or the path of a folder with a `dataset.toml`.
     pub name: String,
     /// Where the files are; `None`: `data` in the current folder, then `data` of the source tree.
     pub data_dir: Option<PathBuf>,
     /// What to accept of the time stamps; `None`: what the published protocol accepts, mostly
     /// nothing.
     pub clock: Option<TimePolicy>,
+    /// Which years of LargeST to join; empty: 2019, as its authors do.
+    pub years: Vec<u16>,
 }
 
 /// A series and how the field forecasts on it.
@@ -71,7 +82,24 @@ pub fn series_names() -> &'static [&'static str] {
     NAMES
 }
 
-/// Reads a series by name.
+/// Reads a series by name, or that of a folder: its tables, joined in the order of their names, a
+/// row for each step and a column for each sensor.
+///
+/// ```toml
+/// files = "flow-*.csv"
+/// positions = "places.csv"          # name,lat,lon in degrees, or name,x,y in metres
+/// [csv]
+/// time = "when"
+/// [graph]
+/// distances = "distances.csv"       # from,to,distance
+/// [clock]
+/// gaps = "fill"
+/// [forecast]
+/// feature = "flow"
+/// null_value = 0
+/// history = 12
+/// horizon = 12
+/// ```
 ///
 /// # Errors
 /// [`Error::Unknown`] for a name that is not there; [`Error::Io`] and [`Error::File`] for files
@@ -97,11 +125,18 @@ pub fn load_series(config: &SeriesConfig) -> Result<SeriesSet> {
         "beijing-air" => beijing_air::read(dir, clock),
         "chickenpox" => pyg_temporal::chickenpox(dir),
         "england-covid" => pyg_temporal::england_covid(dir),
+        "largest-ca" | "largest-gba" | "largest-gla" | "largest-sd" => {
+            largest::read(dir, &hyphens, &config.years, clock)
+        }
+        "metr-la" | "pems-bay" => metr::read(dir, &hyphens, clock),
         "los-loop" => los_loop::read(dir),
         "montevideo-bus" => pyg_temporal::montevideo_bus(dir),
         "pems03" | "pems04" | "pems07" | "pems08" => pems::read(dir, &hyphens),
         "pemsd7m" => pemsd7m::read(dir),
-        _ => Err(Error::unknown("series", &config.name, NAMES)),
+        _ => match own::folder(&config.name, dir) {
+            Some(folder) => own::read(&folder, clock),
+            None => Err(Error::unknown("series", &config.name, NAMES)),
+        },
     }
 }
 
@@ -187,7 +222,7 @@ mod tests {
             load_series(&SeriesConfig {
                 name: name.into(),
                 data_dir: Some(dir.into()),
-                clock: None,
+                ..Default::default()
             })
             .unwrap_err()
             .to_string()

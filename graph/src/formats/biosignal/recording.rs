@@ -3,12 +3,17 @@
 
 use std::collections::BTreeMap;
 
-use ndarray::Axis;
+use ndarray::{Array2, Axis};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{Segment, SignalFile, Source, list, microvolts};
 use crate::electrodes::normalise_channel_name;
+use crate::signal::resample::{ResampleMethod, resample};
 use crate::{Error, Labels, Recording, Result};
+
+/// How many times as many samples resampling may make of those in the file.
+const MOST_GROWTH: u64 = 8;
 
 /// What to do when the chosen channels differ in sampling rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -19,6 +24,8 @@ pub enum MixedRates {
     Error,
     /// Keep the channels of the most common rate, of several equally common ones the highest.
     MostCommon,
+    /// Bring the other channels to that rate, with [`resample`].
+    Resample,
 }
 
 /// What to do about breaks of the recording.
@@ -199,8 +206,11 @@ impl<S: Source> SignalFile<S> {
             sensors.retain(|_| flags.next().unwrap_or(false));
             chosen.retain(|i| !dropped(i));
         }
-        let rate = self.one_rate(&chosen)?.filter(|r| *r > 0.0);
-        let rate = rate.ok_or_else(|| {
+        let rate = match options.mixed_rates {
+            MixedRates::Resample => self.rate_of_most(&chosen)?,
+            _ => self.one_rate(&chosen)?,
+        };
+        let rate = rate.filter(|r| *r > 0.0).ok_or_else(|| {
             Error::file(
                 &self.path,
                 "channels",
@@ -211,6 +221,51 @@ impl<S: Source> SignalFile<S> {
         Ok((sensors, chosen, rate))
     }
 
+    /// The most common rate, to which others are to be brought.
+    fn rate_of_most(&self, chosen: &[usize]) -> Result<Option<f64>> {
+        let most = self.most_common(chosen);
+        let stored: u64 = chosen.iter().map(|i| self.channels[*i].samples).sum();
+        // A few slow channels among many fast ones add little; a file made to fill the memory does.
+        if (chosen.len() as u64).saturating_mul(most) > MOST_GROWTH.saturating_mul(stored) {
+            return Err(Error::file(
+                &self.path,
+                "channels",
+                format!("{stored} samples would become more than {MOST_GROWTH} times as many"),
+                "leave slow channels out",
+            ));
+        }
+        let at = chosen.iter().find(|i| self.channels[**i].samples == most);
+        Ok(at.map(|i| self.channels[*i].rate))
+    }
+
+    /// Samples of a part at one rate, (channels, time).
+    fn at_rate(&self, chosen: &[usize], part: &Segment, rate: f64) -> Result<Array2<f32>> {
+        if self.one_rate(chosen).is_ok() {
+            return self.read_array(chosen, part);
+        }
+        let mut rows = self.read(chosen, part)?;
+        rows.par_iter_mut().zip(chosen).try_for_each(|(row, i)| {
+            let channel = &self.channels[*i];
+            if channel.rate == rate || row.is_empty() {
+                return Ok(());
+            }
+            let signal = Array2::from_shape_vec((1, row.len()), std::mem::take(row));
+            let signal = signal.unwrap_or_default();
+            let resampled = resample(signal.view(), channel.rate, rate, ResampleMethod::Polyphase)
+                .map_err(|e| {
+                    let field = format!("channel {}", channel.label);
+                    Error::file(&self.path, field, e.to_string(), "leave the channel out")
+                })?;
+            *row = resampled.into_iter().collect();
+            Ok::<(), Error>(())
+        })?;
+        // Rounding may make a sample more.
+        let time = rows.iter().map(Vec::len).min().unwrap_or(0);
+        Ok(Array2::from_shape_fn((rows.len(), time), |(v, t)| {
+            rows[v][t]
+        }))
+    }
+
     /// One recording of a part, voltages in microvolts.
     fn recording(
         &self,
@@ -219,7 +274,7 @@ impl<S: Source> SignalFile<S> {
         rate: f64,
         number: Option<usize>,
     ) -> Result<Recording> {
-        let mut signal = self.read_array(chosen, part)?;
+        let mut signal = self.at_rate(chosen, part, rate)?;
         for (mut row, channel) in signal.rows_mut().into_iter().zip(chosen) {
             let unit = &self.channels[*channel].unit;
             if let Some(factor) = microvolts(unit).filter(|f| *f != 1.0) {

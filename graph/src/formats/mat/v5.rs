@@ -1,8 +1,6 @@
 //! MATLAB level 5 `.mat` files (what MATLAB's `save -v6` and `-v7` and SciPy write).
 //!
-//! Reads numeric and logical arrays of any rank, char arrays, and cell arrays of char arrays.
-//! Structs, objects, sparse and complex arrays are listed but refused. Version 7.3 is HDF5 and
-//! refused. Source: "MAT-File Format", The MathWorks, chapter 1 (level 5).
+//! Source: "MAT-File Format", The MathWorks, chapter 1 (level 5).
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -10,10 +8,9 @@ use std::path::{Path, PathBuf};
 use flate2::read::ZlibDecoder;
 use ndarray::{IxDyn, ShapeBuilder};
 
-use super::{Array, count, shaped};
-use crate::{Error, Result, files};
-
-const DAMAGED: &str = "the file is damaged or cut short: write or fetch it again";
+use super::{DAMAGED, Info, Parsed, Step, no_step, place, refused, rows_of_chars, rows_of_text};
+use crate::formats::{Array, count, shaped};
+use crate::{Error, Result};
 
 // Data types of the format's elements.
 const MI_UTF8: u32 = 16;
@@ -22,14 +19,20 @@ const MI_COMPRESSED: u32 = 15;
 
 // Classes of its arrays.
 const MX_CELL: u8 = 1;
+const MX_STRUCT: u8 = 2;
 const MX_CHAR: u8 = 4;
 const MX_DOUBLE: u8 = 6;
 const MX_SINGLE: u8 = 7;
 const MX_INT8: u8 = 8;
 const MX_UINT64: u8 = 15;
+/// MATLAB's names of the classes, from class 1 on.
+const CLASSES: [&str; 17] = [
+    "cell", "struct", "object", "char", "sparse", "double", "single", "int8", "uint8", "int16",
+    "uint16", "int32", "uint32", "int64", "uint64", "function", "opaque",
+];
 
-/// A `.mat` file, decompressed.
-pub struct Mat {
+/// A level 5 file, decompressed.
+pub(super) struct Level5 {
     path: PathBuf,
     /// Name and body of every variable.
     variables: Vec<(String, Vec<u8>)>,
@@ -47,33 +50,15 @@ struct Element<'a> {
 struct Matrix<'a> {
     class: u8,
     complex: bool,
+    logical: bool,
     shape: Vec<usize>,
     name: String,
     rest: &'a [u8],
 }
 
-type Parsed<T> = std::result::Result<T, String>;
-
-impl Mat {
-    /// Reads a file and the names of its variables.
-    ///
-    /// # Errors
-    /// [`Error::Io`] when it cannot be read, [`Error::File`] when it is no complete level 5 file.
-    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        Self::parse(path, &files::read(path)?)
-    }
-
-    fn parse(path: &Path, bytes: &[u8]) -> Result<Self> {
+impl Level5 {
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self> {
         let damaged = |problem: String| Error::file(path, "header", problem, DAMAGED);
-        if bytes.starts_with(b"MATLAB 7.3") || bytes.starts_with(b"\x89HDF") {
-            return Err(Error::file(
-                path,
-                "header",
-                "is a MATLAB 7.3 (HDF5) file, which is not read",
-                "save it in MATLAB with the option '-v7', or as .npz from Python",
-            ));
-        }
         let big_endian = match bytes.get(124..128) {
             Some([_, 1, b'I', b'M']) => false,
             Some([1, _, b'M', b'I']) => true,
@@ -100,33 +85,24 @@ impl Mat {
         Ok(mat)
     }
 
-    /// Names of the variables, in the order of the file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub fn names(&self) -> Vec<String> {
         self.variables.iter().map(|(n, _)| n.clone()).collect()
     }
 
-    /// Whether a variable of this name is there.
-    pub fn contains(&self, name: &str) -> bool {
-        self.variables.iter().any(|(n, _)| n == name)
+    pub fn info(&self, name: &str, variable: &str, steps: &[Step]) -> Result<Info> {
+        let matrix = self.walk(name, variable, steps)?;
+        self.describe(&matrix)
+            .map_err(|e| Error::file(&self.path, name, e, DAMAGED))
     }
 
-    /// Reads a variable. A char array of r rows gives r strings, a cell array of char arrays
-    /// strings in the shape of the cell.
-    ///
-    /// # Errors
-    /// [`Error::File`] when there is no such variable (it lists those present), when it is
-    /// damaged, or of a class that is not read.
-    pub fn read(&self, name: &str) -> Result<Array> {
-        let Some((_, body)) = self.variables.iter().find(|(n, _)| n == name) else {
-            return Err(Error::file(
-                &self.path,
-                name,
-                format!("no such variable; present: {}", self.names().join(", ")),
-                "correct the variable name",
-            ));
-        };
+    pub fn read(&self, name: &str, variable: &str, steps: &[Step]) -> Result<Array> {
         let damaged = |e: String| Error::file(&self.path, name, e, DAMAGED);
-        let matrix = self.matrix(body).map_err(damaged)?;
+        let matrix = self.walk(name, variable, steps)?;
+        let info = self.describe(&matrix).map_err(damaged)?;
         let shape = IxDyn(&matrix.shape).f();
         match matrix.class {
             MX_CHAR => {
@@ -138,21 +114,16 @@ impl Mat {
                 let mut rest = matrix.rest;
                 let mut cells = Vec::new();
                 while cells.len() < n {
-                    let cell = self.element(rest).map_err(damaged)?;
-                    rest = cell.rest;
-                    let inner = match cell.kind {
-                        MI_MATRIX => self.matrix(cell.data).map_err(damaged)?,
-                        _ => return Err(damaged("a cell holds no array".into())),
-                    };
+                    let (inner, after) = self.inner(rest).map_err(damaged)?;
+                    rest = after;
                     if inner.class != MX_CHAR && count(&inner.shape) != Some(0) {
-                        return Err(self.refused(name, "a cell array with other things than text"));
+                        return Err(refused(&self.path, name, &info));
                     }
                     cells.push(self.chars(&inner).map_err(damaged)?.join("\n"));
                 }
                 shaped(&self.path, name, shape, cells).map(Array::Text)
             }
-            MX_DOUBLE..=MX_UINT64 if matrix.complex => Err(self.refused(name, "complex")),
-            class @ MX_DOUBLE..=MX_UINT64 => {
+            class @ MX_DOUBLE..=MX_UINT64 if !matrix.complex => {
                 let values = self.element(matrix.rest).map_err(damaged)?;
                 let n = count(&matrix.shape);
                 if class < MX_INT8 {
@@ -170,17 +141,105 @@ impl Mat {
                     shaped(&self.path, name, shape, v).map(Array::I64)
                 }
             }
-            _ => Err(self.refused(name, "a struct, object, sparse array or function")),
+            _ => Err(refused(&self.path, name, &info)),
         }
     }
 
-    fn refused(&self, name: &str, what: &str) -> Error {
-        Error::file(
-            &self.path,
-            name,
-            format!("is {what}, which is not read"),
-            "save it as a plain numeric array or a cell array of strings",
-        )
+    /// The array that a variable and the steps into it lead to.
+    fn walk(&self, name: &str, variable: &str, steps: &[Step]) -> Result<Matrix<'_>> {
+        let damaged = |e: String| Error::file(&self.path, name, e, DAMAGED);
+        let body = self.variables.iter().find(|(n, _)| n == variable);
+        let body = body.map(|(_, body)| body.as_slice()).unwrap_or_default();
+        let mut matrix = self.matrix(body).map_err(damaged)?;
+        let mut steps = steps.iter();
+        while let Some(mut step) = steps.next() {
+            let wrong = |step: &Step, matrix: &Matrix<'_>| match self.describe(matrix) {
+                Ok(info) => no_step(&self.path, name, step, &info),
+                Err(e) => damaged(e),
+            };
+            let mut at = (count(&matrix.shape) == Some(1)).then_some(0);
+            if let Step::Cell(index) | Step::Index(index) = step {
+                at = place(&matrix.shape, index);
+                if at.is_none() {
+                    return Err(wrong(step, &matrix));
+                }
+            }
+            // An index into a struct is for the field that has to follow.
+            if let (Step::Index(_), MX_STRUCT) = (step, matrix.class) {
+                match steps.next() {
+                    Some(next) => step = next,
+                    None if count(&matrix.shape) == Some(1) => break,
+                    None => return Err(wrong(step, &matrix)),
+                }
+            }
+            // Cells lie one after the other, structs with all fields of the first before those of
+            // the second.
+            let found = match (step, matrix.class, at) {
+                (Step::Cell(_), MX_CELL, Some(at)) => Some((matrix.rest, at)),
+                (Step::Field(field), MX_STRUCT, Some(at)) => {
+                    let (fields, rest) = self.fields(&matrix).map_err(damaged)?;
+                    let index = fields.iter().position(|f| f == field);
+                    index.map(|i| (rest, at.saturating_mul(fields.len()).saturating_add(i)))
+                }
+                _ => None,
+            };
+            let Some((mut rest, skip)) = found else {
+                return Err(wrong(step, &matrix));
+            };
+            for _ in 0..skip {
+                rest = self.element(rest).map_err(damaged)?.rest;
+            }
+            matrix = self.inner(rest).map_err(damaged)?.0;
+        }
+        Ok(matrix)
+    }
+
+    fn describe(&self, matrix: &Matrix<'_>) -> Parsed<Info> {
+        let class = usize::from(matrix.class).wrapping_sub(1);
+        let mut class = CLASSES.get(class).copied().unwrap_or("unknown").to_string();
+        if matrix.logical && matches!(matrix.class, MX_DOUBLE..=MX_UINT64) {
+            class = "logical".into();
+        }
+        if matrix.complex {
+            class = format!("complex {class}");
+        }
+        Ok(Info {
+            class,
+            shape: matrix.shape.clone(),
+            fields: match matrix.class {
+                MX_STRUCT => self.fields(matrix)?.0,
+                _ => Vec::new(),
+            },
+        })
+    }
+
+    /// Names of the fields of a struct, and what follows them.
+    fn fields<'a>(&self, matrix: &Matrix<'a>) -> Parsed<(Vec<String>, &'a [u8])> {
+        let width = self.element(matrix.rest)?;
+        let names = self.element(width.rest)?;
+        let width = match self.integers(&width)?.first() {
+            Some(w @ 1..=4096) => *w as usize,
+            _ => return Err("an impossible length of field names".into()),
+        };
+        let fields = names
+            .data
+            .chunks_exact(width)
+            .map(|n| {
+                String::from_utf8_lossy(n)
+                    .trim_end_matches('\0')
+                    .to_string()
+            })
+            .collect();
+        Ok((fields, names.rest))
+    }
+
+    /// The array at the start of the content of a cell or struct, and what follows it.
+    fn inner<'a>(&self, bytes: &'a [u8]) -> Parsed<(Matrix<'a>, &'a [u8])> {
+        let element = self.element(bytes)?;
+        match element.kind {
+            MI_MATRIX => Ok((self.matrix(element.data)?, element.rest)),
+            _ => Err("a cell or field holds no array".into()),
+        }
     }
 
     /// Name and body of the variable at the start of `bytes`, and what follows it. Elements that
@@ -263,6 +322,7 @@ impl Mat {
             return Ok(Matrix {
                 class: MX_DOUBLE,
                 complex: false,
+                logical: false,
                 shape: vec![0, 0],
                 name: String::new(),
                 rest: body,
@@ -280,6 +340,7 @@ impl Mat {
         Ok(Matrix {
             class: (word & 0xff) as u8,
             complex: word & 0x0800 != 0,
+            logical: word & 0x0200 != 0,
             shape,
             name: String::from_utf8_lossy(name.data).into_owned(),
             rest: name.rest,
@@ -293,29 +354,20 @@ impl Mat {
             return Ok(vec![String::new()]);
         }
         let element = self.element(matrix.rest)?;
-        let chars: Vec<char> = if element.kind == MI_UTF8 {
-            std::str::from_utf8(element.data)
-                .map_err(|_| "text that is not UTF-8")?
-                .chars()
-                .collect()
-        } else {
-            let units = self
-                .integers(&element)?
-                .into_iter()
-                .map(|u| u16::try_from(u).map_err(|_| "a character out of range".to_string()))
-                .collect::<Parsed<Vec<_>>>()?;
-            char::decode_utf16(units)
-                .collect::<std::result::Result<_, _>>()
-                .map_err(|_| "text that is not UTF-16")?
-        };
-        fits(chars.len(), Some(n))?;
         let rows = matrix.shape.first().copied().unwrap_or(1);
-        Ok((0..rows)
-            .map(|r| {
-                let row: String = chars.iter().skip(r).step_by(rows).collect();
-                row.trim_end_matches([' ', '\0']).to_string()
-            })
-            .collect())
+        if element.kind == MI_UTF8 {
+            let text = std::str::from_utf8(element.data).map_err(|_| "text that is not UTF-8")?;
+            let chars: Vec<char> = text.chars().collect();
+            fits(chars.len(), Some(n))?;
+            return Ok(rows_of_chars(&chars, rows));
+        }
+        let units = self
+            .integers(&element)?
+            .into_iter()
+            .map(|u| u16::try_from(u).map_err(|_| "a character out of range".to_string()))
+            .collect::<Parsed<Vec<_>>>()?;
+        fits(units.len(), Some(n))?;
+        rows_of_text(units, rows)
     }
 
     /// Numbers of an element; doubles may be stored in a narrower type.
@@ -399,6 +451,7 @@ fn fits(found: usize, expected: Option<usize>) -> Parsed<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Mat;
     use super::*;
 
     fn element(kind: u32, data: &[u8]) -> Vec<u8> {
@@ -439,19 +492,52 @@ mod tests {
             // A double array stored as bytes, in a small element.
             array(6, &[2, 2], "m", &[2, 0, 4, 0, 1, 2, 3, 4]),
             array(1, &[1, 2], "names", &[text("Oz"), text("PO3")].concat()),
-            array(2, &[1, 1], "s", &[]),
+            // A struct with two fields, the names of which take four bytes each.
+            array(
+                2,
+                &[1, 1],
+                "s",
+                &[
+                    element(5, &4i32.to_le_bytes()),
+                    element(1, b"a\0\0\0b\0\0\0"),
+                    text("x"),
+                    array(6, &[1, 2], "", &[2, 0, 2, 0, 7, 8, 0, 0]),
+                ]
+                .concat(),
+            ),
         ])
     }
 
     #[test]
     fn column_major_numbers_and_cells_of_text() {
-        let mat = Mat::parse(Path::new("a.mat"), &sample()).unwrap();
+        let mat = Mat::parse(&sample(), Path::new("a.mat")).unwrap();
         assert_eq!(mat.names(), ["m", "names", "s"]);
         let m = ndarray::arr2(&[[1.0, 3.0], [2.0, 4.0]]).into_dyn();
         assert_eq!(mat.read("m").unwrap(), Array::F64(m));
         let names = ndarray::arr2(&[["Oz".to_string(), "PO3".into()]]).into_dyn();
         assert_eq!(mat.read("names").unwrap(), Array::Text(names));
         assert!(mat.read("s").unwrap_err().to_string().contains("struct"));
+        let x = ndarray::arr1(&["x".to_string()]).into_dyn();
+        assert_eq!(mat.read("s.a").unwrap(), Array::Text(x));
+        let b = ndarray::arr2(&[[7.0, 8.0]]).into_dyn();
+        assert_eq!(mat.read("s(1).b").unwrap(), Array::F64(b));
+        let cell = ndarray::arr1(&["PO3".to_string()]).into_dyn();
+        assert_eq!(mat.read("names{1,2}").unwrap(), Array::Text(cell));
+        for bad in [
+            "s.c",
+            "s(2).a",
+            "names{3}",
+            "m.a",
+            "m{1}",
+            "s{1}.c",
+            "names{1}.a",
+        ] {
+            let error = mat.read(bad).unwrap_err().to_string();
+            assert!(error.contains("there is no"), "{bad}: {error}");
+        }
+        let info = mat.info("s").unwrap();
+        assert_eq!((info.class.as_str(), info.shape), ("struct", vec![1, 1]));
+        assert_eq!(info.fields, ["a", "b"]);
         let error = mat.read("q").unwrap_err().to_string();
         assert!(error.contains("present: m, names, s"), "{error}");
     }
@@ -460,7 +546,7 @@ mod tests {
     fn cut_or_changed_files_never_panic() {
         let whole = sample();
         let readable = |bytes: &[u8]| {
-            Mat::parse(Path::new("a.mat"), bytes)
+            Mat::parse(bytes, Path::new("a.mat"))
                 .map(|mat| mat.names().iter().filter(|n| mat.read(n).is_ok()).count())
         };
         assert_eq!(readable(&whole).unwrap(), 2);
@@ -469,7 +555,7 @@ mod tests {
         }
         for n in 128..whole.len() {
             // A cut between two variables leaves a complete file of fewer.
-            let names = Mat::parse(Path::new("a.mat"), &whole[..n]).map(|m| m.names().len());
+            let names = Mat::parse(&whole[..n], Path::new("a.mat")).map(|m| m.names().len());
             assert!(names.unwrap_or(0) < 3, "{n}");
             for flip in [0x01, 0x80, 0xff] {
                 let mut changed = whole.clone();
@@ -477,14 +563,5 @@ mod tests {
                 let _ = readable(&changed);
             }
         }
-    }
-
-    #[test]
-    fn hdf5_is_named() {
-        let error = Mat::parse(Path::new("a.mat"), b"MATLAB 7.3 MAT-file")
-            .err()
-            .unwrap()
-            .to_string();
-        assert!(error.contains("HDF5") && error.contains("-v7"), "{error}");
     }
 }

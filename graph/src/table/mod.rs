@@ -1,10 +1,14 @@
-//! Tables in files: the one place that writes and reads CSV and Parquet.
+//! Tables in files: the one place that writes and reads CSV and Parquet, and reads Arrow IPC.
 //!
 //! A table is an arrow [`RecordBatch`]; [`batch`] makes one from named columns. Writing is
 //! atomic: a temporary file beside the target is renamed at the end.
 
+mod ipc;
+mod pages;
+
 use std::fs::File;
-use std::io::{Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,8 +20,10 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 
-use crate::files::atomic_write;
+use crate::files::{self, atomic_write};
 use crate::{Error, Result};
+
+pub use ipc::{parse_ipc, read_ipc};
 
 /// The values of a column.
 #[derive(Debug, Clone, PartialEq)]
@@ -146,29 +152,72 @@ pub fn read_csv(path: impl AsRef<Path>) -> Result<RecordBatch> {
     concat_batches(&schema, &batches).map_err(broken)
 }
 
-/// Reads a Parquet file.
+/// Reads a Parquet file: plain, or packed with Snappy, gzip, LZ4 or Zstandard.
 ///
 /// # Errors
 /// [`Error::Io`] when the file cannot be opened, [`Error::File`] when it is not Parquet.
 pub fn read_parquet(path: impl AsRef<Path>) -> Result<RecordBatch> {
     let path = path.as_ref();
-    let broken = |e: String| {
+    parquet_table(path, bytes::Bytes::from_owner(files::map(path)?))
+}
+
+/// Reads a Parquet file out of memory; `path` is for messages.
+///
+/// # Errors
+/// [`Error::File`] when it is not Parquet.
+pub fn parse_parquet(bytes: &[u8], path: &Path) -> Result<RecordBatch> {
+    parquet_table(path, bytes::Bytes::copy_from_slice(bytes))
+}
+
+fn parquet_table(path: &Path, source: bytes::Bytes) -> Result<RecordBatch> {
+    let read = || {
+        let file = source.clone();
+        let builder =
+            ParquetRecordBatchReaderBuilder::try_new(source).map_err(|e| e.to_string())?;
+        pages::check(builder.metadata(), &file)?;
+        let schema = builder.schema().clone();
+        let reader = builder.build().map_err(|e| e.to_string())?;
+        let batches = reader
+            .collect::<std::result::Result<Vec<_>, _>>()
+            .map_err(|e| e.to_string())?;
+        concat_batches(&schema, &batches).map_err(|e| e.to_string())
+    };
+    guarded(read).map_err(|e| {
         Error::file(
             path,
             "table",
             e,
             "give a complete Parquet file of plain columns",
         )
-    };
-    let file = File::open(path).map_err(|e| Error::io(path, e))?;
-    let builder =
-        ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| broken(e.to_string()))?;
-    let schema = builder.schema().clone();
-    let reader = builder.build().map_err(|e| broken(e.to_string()))?;
-    let batches = reader
-        .collect::<std::result::Result<Vec<_>, _>>()
-        .map_err(|e| broken(e.to_string()))?;
-    concat_batches(&schema, &batches).map_err(|e| broken(e.to_string()))
+    })
+}
+
+/// Reads a table by its content: Parquet, Arrow IPC, or else comma-separated text with a header.
+///
+/// # Errors
+/// [`Error::Io`] when the file cannot be opened, [`Error::File`] when it is no table.
+pub fn read(path: impl AsRef<Path>) -> Result<RecordBatch> {
+    let path = path.as_ref();
+    let mut head = Vec::new();
+    File::open(path)
+        .and_then(|f| f.take(8).read_to_end(&mut head))
+        .map_err(|e| Error::io(path, e))?;
+    let stream = head.starts_with(&[0xff; 4]);
+    match head.as_slice() {
+        [b'P', b'A', b'R', b'1', ..] => read_parquet(path),
+        [b'A', b'R', b'R', b'O', b'W', b'1', ..] | [b'F', b'E', b'A', b'1', ..] => read_ipc(path),
+        _ if stream => read_ipc(path),
+        _ => read_csv(path),
+    }
+}
+
+/// Runs a reader of the libraries. They check most of what they read, but some damage makes them
+/// panic instead of failing; that is an error of the file like any other.
+fn guarded<T>(
+    read: impl FnOnce() -> std::result::Result<T, String>,
+) -> std::result::Result<T, String> {
+    catch_unwind(AssertUnwindSafe(read))
+        .unwrap_or_else(|_| Err("is damaged in a way its reader does not expect".into()))
 }
 
 /// A column as numbers; an empty cell is NaN.

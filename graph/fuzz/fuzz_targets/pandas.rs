@@ -1,0 +1,18 @@
+#![no_main]
+
+use std::path::Path;
+
+use libfuzzer_sys::fuzz_target;
+use tgmamba_graph::formats::pandas::Store;
+
+fuzz_target!(|data: &[u8]| {
+    let Ok(store) = Store::parse(data, Path::new("fuzz")) else {
+        return;
+    };
+    for key in store.keys().unwrap_or_default().iter().take(10) {
+        if let Ok(frame) = store.frame(Some(key)) {
+            let _ = frame.read();
+            let _ = frame.read_rows(0..frame.rows().min(2));
+        }
+    }
+});

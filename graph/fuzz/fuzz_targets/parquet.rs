@@ -1,0 +1,14 @@
+#![no_main]
+
+use std::path::Path;
+
+use libfuzzer_sys::fuzz_target;
+use tgmamba_graph::formats::Panel;
+use tgmamba_graph::table;
+
+fuzz_target!(|data: &[u8]| {
+    let path = Path::new("fuzz");
+    if let Ok(table) = table::parse_parquet(data, path) {
+        let _ = Panel::wide(&table, path, &Default::default());
+    }
+});
