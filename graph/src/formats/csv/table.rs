@@ -399,7 +399,7 @@ fn short_number(rest: &[u8], delimiter: u8) -> Option<(f32, usize)> {
     let points = find(text, b'.') & below(bits);
     if points != 0 {
         let point = points.trailing_zeros() & !7;
-        text = text & below(point) | text >> 8 & !below(point);
+        text = (text & below(point)) | ((text >> 8) & !below(point));
         bits -= 8;
         decimals = (bits - point) / 8;
     }
@@ -407,13 +407,13 @@ fn short_number(rest: &[u8], delimiter: u8) -> Option<(f32, usize)> {
         return None;
     }
     // Zeros in front make eight digits, the first in the lowest byte.
-    let digits = text << (64 - bits) ^ ZEROS << (64 - bits);
-    if (digits | digits.wrapping_add(ONES * 6)) & ONES * 0xf0 != 0 {
+    let digits = (text << (64 - bits)) ^ (ZEROS << (64 - bits));
+    if (digits | digits.wrapping_add(ONES * 6)) & (ONES * 0xf0) != 0 {
         return None;
     }
     // Pairs, then fours, then all eight.
     let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8);
-    let (even, odd) = (pairs & 0xff_0000_00ff, pairs >> 16 & 0xff_0000_00ff);
+    let (even, odd) = (pairs & 0xff_0000_00ff, (pairs >> 16) & 0xff_0000_00ff);
     let even = even.wrapping_mul(100 + (1_000_000 << 32));
     let all = even.wrapping_add(odd.wrapping_mul(1 + (10_000 << 32))) >> 32;
     let value = all as f32 / POWERS[decimals as usize];
@@ -521,7 +521,7 @@ mod tests {
             let digits = (state >> 33) % 10_000_000;
             let decimals = (state >> 60) as usize % 8;
             let text = format!("{}", digits as f64 / 10f64.powi(decimals as i32));
-            let sign = if state >> 59 & 1 == 0 { "-" } else { "" };
+            let sign = if (state >> 59) & 1 == 0 { "-" } else { "" };
             let cell = format!("{sign}{text}");
             let expected: f32 = cell.parse().unwrap();
             let line = format!("{cell},1234567,\n");
