@@ -106,8 +106,8 @@ fn a_table_is_understood() {
     for expected in [
         "text table",
         "25 rows × 2 columns",
-        "one every 1 hour",
-        "1 gaps, of 24 steps",
+        "one every hour",
+        "1 gap, of 24 steps",
         "4.0 %",
     ] {
         assert!(text.contains(expected), "{expected}: {text}");
@@ -226,4 +226,32 @@ fn files_are_fetched_from_a_folder_and_verified() {
     std::fs::write(&file, "{}").unwrap();
     let text = bad(&["fetch", "chickenpox", "--to", &to, "--offline"]);
     assert!(text.contains("SHA-256"), "{text}");
+}
+
+#[test]
+fn sets_behind_an_agreement_say_how_to_get_them() {
+    let scratch = Scratch::new();
+    let here = scratch.path("");
+    let all = json(&["list", "--data-dir", &here]);
+    for name in ["tusz", "dodh", "bcicha", "mamem"] {
+        let set = all.as_array().unwrap().iter().find(|s| s["name"] == name);
+        let set = set.unwrap();
+        assert_eq!(set["purpose"], "classification");
+        assert_eq!(set["state"], "by-hand");
+        let output = data(&["fetch", name, "--to", &here]);
+        assert_eq!(output.status.code(), Some(1));
+        let layout = format!("  {name}/");
+        assert!(out(&output).contains(&layout), "{}", out(&output));
+        let text = bad(&["inspect", name, "--data-dir", &here]);
+        assert!(
+            text.contains("--data-dir") && text.contains(&here),
+            "{text}"
+        );
+    }
+    let accept = |fault| data(&["inspect", "tusz", "--data-dir", &here, "--accept", fault]);
+    assert_eq!(accept("missing-sessions").status.code(), Some(1));
+    let output = accept("mixed-rate");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(errors.contains("did you mean \"mixed-rates\""), "{errors}");
 }

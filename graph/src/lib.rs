@@ -29,5 +29,5 @@ pub mod topology;
 pub mod windows;
 
 pub use error::{Error, Result};
-pub use recording::{Dataset, DatasetInfo, Labels, Part, Recording, SourceFile};
+pub use recording::{Dataset, DatasetInfo, Labels, Part, Recording, SourceFile, Span};
 pub use series::Series;

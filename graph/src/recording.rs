@@ -1,6 +1,7 @@
 //! The two values the data layer is about: a [`Recording`] as it came from a file, and the
 //! [`Dataset`] of equally shaped windows that training and evaluation see.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 use ndarray::{Array2, Array3, Array4};
@@ -39,6 +40,21 @@ pub enum Labels {
     Whole(usize),
     /// A class per time step; a window takes the most frequent one, the later on a tie.
     PerStep(Vec<usize>),
+    /// Things that happen. A window that shares a time step with one takes its class, of several
+    /// the class of the one it shares most with; any other window is of the class `otherwise`.
+    Events { events: Vec<Span>, otherwise: usize },
+    /// The stretches that are used: windows are cut inside them, each as if it were a recording,
+    /// while filters see what lies between. Where they are `apart`, a split may put the trials of
+    /// one recording into different parts.
+    Trials { trials: Vec<Span>, apart: bool },
+}
+
+/// Time steps of a recording and their class.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Span {
+    pub steps: Range<usize>,
+    /// Class index.
+    pub class: usize,
 }
 
 /// A part of a split.
@@ -95,7 +111,7 @@ pub struct Dataset {
     pub y: Vec<usize>,
     /// Class names.
     pub classes: Vec<String>,
-    /// Index of the recording a sample was cut from: windows of one recording never part.
+    /// Index of the recording, or trial of its own, a sample was cut from: its windows never part.
     pub recording: Vec<usize>,
     /// Subject per sample, where known.
     pub subject: Option<Vec<String>>,

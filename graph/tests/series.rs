@@ -381,3 +381,36 @@ fn a_folder_of_tables_as_one_series() {
             .contains("are not the sensors a, b, c")
     );
 }
+
+#[test]
+fn tables_in_parquet_arrow_and_hdf5_are_series() {
+    let fixtures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let folder = tempfile::tempdir().unwrap();
+    let read = |file: &str, csv: &str| {
+        let name = file.rsplit('/').next().unwrap();
+        std::fs::copy(fixtures.join(file), folder.path().join(name)).unwrap();
+        let toml = format!("files = \"{name}\"\n{csv}[forecast]\nhistory = 2\nhorizon = 1\n");
+        std::fs::write(folder.path().join("dataset.toml"), toml).unwrap();
+        load_series(&SeriesConfig {
+            name: folder.path().to_string_lossy().into_owned(),
+            ..Default::default()
+        })
+    };
+    for file in [
+        "arrow/wide_zstd.parquet",
+        "arrow/wide.feather",
+        "arrow/wide.arrows",
+    ] {
+        let set = read(file, "[csv]\ntime = \"time\"\n").unwrap();
+        assert_eq!(set.series.sensors, ["a", "b"]);
+        assert_eq!(set.series.values[[3, 0, 0]], 0.75);
+        assert!(!set.series.is_observed(1, 1, 0));
+        assert_eq!(set.clock.missing(), 0);
+        assert!(set.series.time.is_some());
+    }
+    let set = read("hdf5/metr_la.h5", "").unwrap();
+    assert_eq!(set.series.dim(), (20, 3, 1));
+    assert!(!set.series.is_observed(3, 1, 0) && set.series.time.is_some());
+    let error = read("arrow/wide.arrow", "[csv]\ntime = \"when\"\n").unwrap_err();
+    assert!(error.to_string().contains("when"), "{error}");
+}

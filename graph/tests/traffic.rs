@@ -285,7 +285,7 @@ fn largest_from_the_raw_files() {
     let graph = s.graph.as_ref().unwrap().at(0).unwrap();
     for (from, row) in expected("sd_adjacency").iter().enumerate() {
         for (to, w) in row.iter().enumerate() {
-            assert_eq!(f64::from(graph.weight(to, from)), *w);
+            assert_eq!(graph.weight(to, from), *w as f32);
         }
     }
     let ca = load("largest-ca", dir.path()).unwrap().series;

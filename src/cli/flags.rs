@@ -1,14 +1,16 @@
 //! Flags that stand for fields of the configuration: `--d-model 64` is `model.d_model = 64`.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::Args;
 use serde_json::{Value, json};
+use tgmamba_graph::datasets::{self, Accept};
 
 use crate::error::{Error, Result};
 use crate::forecast::ForecasterKind;
 use crate::forecast::losses::LossKind;
-use crate::forecast::resolve::Task;
+use crate::forecast::resolve;
 use crate::models::{DtRank, SeqPool, VertexPool};
 use crate::nn::{ConvType, StateMixing};
 use crate::run::config::{Precision, not_finite, set};
@@ -21,8 +23,8 @@ type Override = (&'static str, Option<Value>);
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Data")]
 pub struct DataFlags {
-    /// Data set by name (see data list), or a folder with a dataset.toml [default: basic-motions, or
-    /// us-income for --task forecast]
+    /// Data set: a name such as basic-motions, ssvep-exo or los-loop (data list has all), or a folder
+    /// with a dataset.toml [default: basic-motions, or us-income for --task forecast]
     #[arg(long, value_name = "NAME|FOLDER")]
     pub dataset: Option<String>,
     /// Folder that holds data sets which are not shipped
@@ -31,6 +33,22 @@ pub struct DataFlags {
     /// Only these subjects
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     subjects: Option<Vec<String>>,
+    /// Only these channels, in this order [default: those of the data set]
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    channels: Option<Vec<String>>,
+    /// What to learn: forecast, or what is told apart where a set has two tasks, detection or
+    /// classification [default: what the data set is for]
+    #[arg(long, value_name = "TASK")]
+    task: Option<Asked>,
+    /// A table of the parts of files or subjects, where a set can be given one; a path relative to
+    /// the folder of the data set
+    #[arg(long, value_name = "FILE.csv")]
+    split_file: Option<PathBuf>,
+    /// Faults of the files to accept instead of refusing them, as their messages name them:
+    /// missing-channels, unlabelled, missing-sessions, shared-subjects, mixed-rates, breaks,
+    /// incomplete
+    #[arg(long, value_name = "FAULT,...", value_delimiter = ',')]
+    accept: Option<Vec<Accept>>,
     /// Features: raw, log-spectrum, stft, filterbank, band-power, welch-power [default: what suits
     /// the data]; details with --set dataset.features.FIELD=VALUE
     #[arg(long, value_name = "KIND")]
@@ -77,12 +95,52 @@ pub struct DataFlags {
     split_seed: Option<u64>,
 }
 
+/// What is asked for with --task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Forecast,
+    ToldApart(datasets::Task),
+}
+
+impl FromStr for Asked {
+    type Err = tgmamba_graph::Error;
+
+    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
+        if text == "forecast" {
+            return Ok(Self::Forecast);
+        }
+        text.parse().map(Self::ToldApart).map_err(|_| {
+            let known = ["detection", "classification", "forecast"];
+            tgmamba_graph::Error::unknown("task", text, &known)
+        })
+    }
+}
+
 impl DataFlags {
+    /// The task that is asked for.
+    pub fn task(&self) -> Option<resolve::Task> {
+        Some(match self.task? {
+            Asked::Forecast => resolve::Task::Forecast,
+            Asked::ToldApart(_) => resolve::Task::Classification,
+        })
+    }
+
+    fn told_apart(&self) -> Option<datasets::Task> {
+        match self.task? {
+            Asked::Forecast => None,
+            Asked::ToldApart(task) => Some(task),
+        }
+    }
+
     fn overrides(&self) -> Vec<Override> {
         vec![
             ("dataset.name", value(&self.dataset)),
             ("dataset.data_dir", value(&self.data_dir)),
             ("dataset.subjects", value(&self.subjects)),
+            ("dataset.channels", value(&self.channels)),
+            ("dataset.task", value(&self.told_apart())),
+            ("dataset.split_file", value(&self.split_file)),
+            ("dataset.accept", value(&self.accept)),
             ("dataset.features.kind", value(&self.features)),
             ("dataset.window.length", value(&self.window)),
             ("dataset.window.stride", value(&self.stride)),
@@ -107,9 +165,6 @@ impl DataFlags {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Forecast")]
 pub struct ForecastFlags {
-    /// What to learn [default: what the data set is for]
-    #[arg(long, value_enum, value_name = "TASK")]
-    pub task: Option<Task>,
     /// Forecaster [default: tgmamba]
     #[arg(long, value_enum, value_name = "NAME")]
     model: Option<ForecasterKind>,
@@ -536,6 +591,25 @@ mod tests {
     struct Flags {
         #[command(flatten)]
         flags: ConfigFlags,
+    }
+
+    #[test]
+    fn data_sets_have_flags() {
+        let parse = |args: &[&str]| Flags::try_parse_from([&["train"], args].concat());
+        let args = "--dataset tusz --task classification --channels Fz,T3 --split-file parts.csv \
+                    --accept missing-channels,breaks";
+        let args: Vec<&str> = args.split_whitespace().collect();
+        assert_eq!(
+            parse(&args).unwrap().flags.to_value().unwrap(),
+            json!({"dataset": {
+                "name": "tusz", "task": "classification", "channels": ["Fz", "T3"],
+                "split_file": "parts.csv", "accept": ["missing-channels", "breaks"],
+            }})
+        );
+        let message = |args: &[&str]| parse(args).map(|_| ()).unwrap_err().to_string();
+        let text = message(&["--accept", "missing-chanels"]);
+        assert!(text.contains("did you mean \"missing-channels\""), "{text}");
+        assert!(message(&["--task", "both"]).contains("detection, classification"));
     }
 
     #[test]

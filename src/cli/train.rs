@@ -245,7 +245,7 @@ fn start(args: &TrainArgs) -> Result<Run> {
         None => json!({}),
     };
     merge(&mut user, args.flags.to_value()?);
-    let task = resolve::task_of(&user, args.flags.forecast.task)?;
+    let task = resolve::task_of(&user, args.flags.data.task())?;
     let (mut config, material, folds) = match task {
         resolve::Task::Classification => {
             let (config, dataset) = RunConfig::resolve(user, &cache_options(args.no_cache))?;

@@ -16,7 +16,7 @@ use crate::run::config::{RunConfig, merge, set};
 use crate::run::presets;
 
 /// What a run learns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Task {
     /// Classes of windows.
     Classification,

@@ -13,6 +13,7 @@
 //! (`XDG_CACHE_HOME`, else `.cache` in the home folder). It may be deleted at any time.
 
 mod file;
+mod keep;
 mod key;
 mod meta;
 
@@ -25,12 +26,11 @@ use serde_json::Value;
 use crate::{Dataset, Error, Result, SourceFile, files};
 
 pub use file::parse;
+use keep::To;
+pub(crate) use keep::{Keeper, Made};
 pub(crate) use key::Request;
 use key::{Before, Remembered, content_key};
 use meta::Meta;
-
-/// Least time that reading and cutting takes for its windows to be kept.
-const WORTH_KEEPING: Duration = Duration::from_millis(500);
 
 /// Age from which a file under its temporary name is one that a killed process left.
 const ABANDONED: Duration = Duration::from_secs(24 * 3600);
@@ -262,24 +262,26 @@ impl Cache {
     }
 
     /// Keeps windows and gives them back from their file.
-    fn keep(&self, dataset: &Dataset, key: &str, sources: Vec<meta::Source>) -> Result<Dataset> {
+    fn keep(
+        &self,
+        dataset: &Dataset,
+        key: &str,
+        portable: Vec<meta::Source>,
+        sources: &[SourceFile],
+    ) -> Result<Dataset> {
         let path = self.path(key);
         std::fs::create_dir_all(&self.folder).map_err(|e| Error::io(&self.folder, e))?;
         let _lock = files::lock(&self.folder.join(format!(".lock-{key}")))?;
         // Another process may have made them while this one waited for the lock.
-        if let Some(made) = path
-            .exists()
-            .then(|| self.open(key, &dataset.sources))
-            .flatten()
-        {
+        if let Some(made) = path.exists().then(|| self.open(key, sources)).flatten() {
             return Ok(made);
         }
         file::write(&path, |writer| {
-            let mut meta = Meta::of(dataset, key, sources);
+            let mut meta = Meta::of(dataset, key, portable);
             file::append(writer, dataset, &mut meta)?;
             Ok(meta)
         })?;
-        self.open(key, &dataset.sources)
+        self.open(key, sources)
             .ok_or_else(|| Error::file(path, "cache", "cannot be read back", "check the disk"))
     }
 
@@ -301,30 +303,32 @@ impl Cache {
 
 /// Windows out of the cache, or made and, where it is worth it, kept.
 ///
-/// `read` reads the sources; `parameters` gives all that decides what `cut` makes of them, and the
-/// sources.
+/// `read` reads the sources; `parameters` gives all that decides what `make` makes of them, and the
+/// sources; `make` hands the windows to the [`Keeper`].
 ///
 /// # Errors
-/// Those of `read` and `cut`. What goes wrong with the cache itself is a warning.
+/// Those of `read`, `parameters` and `make`. What goes wrong with the cache itself is a warning.
 pub(crate) fn through<L>(
     options: &CacheOptions,
     request: &Request,
     read: impl FnOnce() -> Result<L>,
-    parameters: impl FnOnce(&L) -> (Value, Vec<SourceFile>),
-    cut: impl FnOnce(L) -> Result<Dataset>,
+    parameters: impl FnOnce(&L) -> Result<(Value, Vec<SourceFile>)>,
+    make: impl FnOnce(L, Keeper<'_>) -> Result<Made>,
 ) -> Result<Dataset> {
+    let started = Instant::now();
     let folder = options.folder.clone().map(Cache::at);
     let cache = folder.or_else(Cache::user);
     let Some(cache) = cache.filter(|_| options.mode != CacheMode::Off) else {
-        return cut(read()?);
+        let nowhere = Keeper { to: None, started };
+        let (Made::InMemory(made) | Made::Kept(made)) = make(read()?, nowhere)?;
+        return Ok(made);
     };
     let before = request.before();
     if let Some(dataset) = cache.find(request, &before) {
         return Ok(dataset);
     }
-    let started = Instant::now();
     let loaded = read()?;
-    let (parameters, sources) = parameters(&loaded);
+    let (parameters, sources) = parameters(&loaded)?;
     let portable = request.portable(&sources);
     let key = content_key(&parameters, &portable);
     let known = cache.path(&key).exists();
@@ -332,16 +336,17 @@ pub(crate) fn through<L>(
     let dataset = match found {
         Some(dataset) => dataset,
         None => {
-            let made = cut(loaded)?;
-            if options.mode == CacheMode::Auto && started.elapsed() < WORTH_KEEPING {
-                return Ok(made);
-            }
-            match cache.keep(&made, &key, portable) {
-                Ok(kept) => kept,
-                Err(e) => {
-                    log::warn!("windows are not kept for the next run: {e}");
-                    return Ok(made);
-                }
+            let to = To {
+                cache: &cache,
+                mode: options.mode,
+                key: &key,
+                portable,
+                sources: &sources,
+            };
+            let to = Some(to);
+            match make(loaded, Keeper { to, started })? {
+                Made::InMemory(made) => return Ok(made),
+                Made::Kept(kept) => kept,
             }
         }
     };

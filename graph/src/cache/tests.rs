@@ -150,8 +150,9 @@ fn a_second_load_reads_no_source() {
         roots: vec![source.path().into()],
     };
     let load = |read: &dyn Fn() -> Result<Dataset>| {
-        let parameters = |d: &Dataset| (json!(1), d.sources.clone());
-        through(&always(&cache), &request, read, parameters, Ok)
+        let parameters = |d: &Dataset| Ok((json!(1), d.sources.clone()));
+        let make = |d, keeper: Keeper<'_>| Ok(keeper.whole(d));
+        through(&always(&cache), &request, read, parameters, make)
     };
     let first = load(&|| load_with(&config, &CacheOptions::off())).unwrap();
     let second = load(&|| panic!("the sources are read again")).unwrap();

@@ -347,7 +347,7 @@ fn read_file(
             path,
             "extension",
             "is none of a format that is read",
-            "use .npz, .npy, .mat, .ts, .csv, .tsv, .edf, .bdf or .gdf",
+            "use .npz, .npy, .mat, .h5, .ts, .csv, .tsv, .edf, .bdf or .gdf",
         )),
     }
 }

@@ -13,14 +13,14 @@ pub struct Listed {
     pub name: String,
     pub title: String,
     pub licence: String,
-    pub task: Task,
+    pub purpose: Purpose,
     pub state: State,
 }
 
 /// What it is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Task {
+pub enum Purpose {
     /// Windows have a class.
     Classification,
     /// The series goes on.
@@ -44,16 +44,19 @@ pub enum State {
 /// Everything known by name, with the state of its files in `data_dir` (as
 /// [`DatasetConfig`](super::DatasetConfig)).
 pub fn list(data_dir: Option<&Path>) -> Vec<Listed> {
-    let mut all: Vec<(&str, Task)> = names().iter().map(|n| (*n, Task::Classification)).collect();
-    all.extend(series_names().iter().map(|n| (*n, Task::Forecasting)));
+    let mut all: Vec<(&str, Purpose)> = names()
+        .iter()
+        .map(|n| (*n, Purpose::Classification))
+        .collect();
+    all.extend(series_names().iter().map(|n| (*n, Purpose::Forecasting)));
     for name in fetch::names() {
         let known = |n: &&str| *n == name || n.starts_with(&format!("{name}-"));
         if !all.iter().map(|(n, _)| n).any(known) {
-            all.push((name, Task::Table));
+            all.push((name, Purpose::Table));
         }
     }
     all.into_iter()
-        .map(|(name, task)| {
+        .map(|(name, purpose)| {
             // Parts of a set, such as largest-sd, are got as the whole.
             let whole = fetch::names()
                 .into_iter()
@@ -64,7 +67,7 @@ pub fn list(data_dir: Option<&Path>) -> Vec<Listed> {
                 name: name.into(),
                 title: info.title,
                 licence: info.licence,
-                task,
+                purpose,
                 state: match (folder(whole, data_dir), fetch::size(whole)) {
                     (Some(folder), _) => State::Here(folder),
                     (None, Some(bytes)) => State::Fetch(bytes),

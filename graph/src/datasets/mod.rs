@@ -1,8 +1,12 @@
 //! Data sets by name, and folders described by a `dataset.toml`: from files to [`Dataset`].
 
+mod about;
 mod basic_motions;
+mod bcicha;
 mod biosignals;
+mod channels;
 mod description;
+mod dodh;
 mod eeg_eye_state;
 mod eegmat;
 mod electrodes;
@@ -11,9 +15,14 @@ mod folder;
 mod graph_file;
 mod labels;
 mod listing;
+mod mamem;
 mod manifest;
+mod named;
+mod options;
+mod parts;
 mod series;
 mod ssvep_exo;
+mod tusz;
 mod variables;
 
 use std::path::{Path, PathBuf};
@@ -21,24 +30,18 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::cache::{self, CacheOptions};
+use crate::cache::{self, CacheOptions, Made};
 use crate::signal::FeatureConfig;
-use crate::windows::{Missing, RecordingSet, WindowConfig, cut};
-use crate::{Dataset, Error, Result};
+use crate::windows::{LazySet, Missing, RecordingSet, WindowConfig, cut};
+use crate::{Dataset, DatasetInfo, Error, Result, SourceFile};
 
 pub use biosignals::Trials;
 pub use description::{Files, FolderConfig, ForecastFiles, GraphFiles, SplitFiles, Variables};
 pub use electrodes::read_positions;
-pub use listing::{Listed, State, Task, list};
+pub use listing::{Listed, Purpose, State, list};
+use named::{NAMES, Named, SETS};
+pub use options::{Accept, Task};
 pub use series::{SeriesConfig, SeriesSet, load_series, series_names};
-
-const NAMES: &[&str] = &[
-    "basic-motions",
-    "eeg-eye-state",
-    "eegmat",
-    "finger-movements",
-    "ssvep-exo",
-];
 
 /// Which data to load, and as what.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,6 +61,15 @@ pub struct DatasetConfig {
     /// What to do about missing values; `None`: what the data set says, mostly
     /// [`Missing::Error`].
     pub missing: Option<Missing>,
+    /// What is to be told apart, where a set has two tasks; `None`: its first.
+    pub task: Option<Task>,
+    /// Channels by name, in the order of the nodes; empty: those of the data set.
+    pub channels: Vec<String>,
+    /// A table of the parts of files or subjects, relative to the folder of the data set, where a
+    /// set can be given one.
+    pub split_file: Option<PathBuf>,
+    /// Faults of the files that are accepted instead of refused, where a set allows it.
+    pub accept: Vec<Accept>,
 }
 
 impl Default for DatasetConfig {
@@ -69,26 +81,65 @@ impl Default for DatasetConfig {
             features: None,
             subjects: Vec::new(),
             missing: None,
+            task: None,
+            channels: Vec::new(),
+            split_file: None,
+            accept: Vec::new(),
+        }
+    }
+}
+
+/// The recordings of a data set.
+pub enum Recordings {
+    /// In memory.
+    Read(RecordingSet),
+    /// To be read file by file.
+    Lazy(LazySet),
+}
+
+impl Recordings {
+    fn info(&self) -> &DatasetInfo {
+        match self {
+            Self::Read(set) => &set.info,
+            Self::Lazy(set) => &set.shared.info,
+        }
+    }
+
+    fn sources(&self) -> Result<Vec<SourceFile>> {
+        match self {
+            Self::Read(set) => Ok(set.sources.clone()),
+            Self::Lazy(set) => set.sources(),
+        }
+    }
+
+    /// All of them in memory.
+    ///
+    /// # Errors
+    /// As [`LazySet::read`].
+    pub fn read(self) -> Result<RecordingSet> {
+        match self {
+            Self::Read(set) => Ok(set),
+            Self::Lazy(set) => set.read(),
         }
     }
 }
 
 /// Recordings and how their authors would have them seen.
 struct Loaded {
-    set: RecordingSet,
+    recordings: Recordings,
     features: FeatureConfig,
     window: WindowConfig,
     missing: Missing,
 }
 
 enum Choice {
-    Named(&'static str),
+    Named(&'static Named),
     Folder(PathBuf),
 }
 
 /// Names of the data sets that are known without a `dataset.toml`.
 pub fn names() -> &'static [&'static str] {
-    NAMES
+    &NAMES
 }
 
 /// Reads a data set and makes windows of features of it.
@@ -116,7 +167,7 @@ pub fn load(config: &DatasetConfig) -> Result<Dataset> {
 pub fn load_with(config: &DatasetConfig, options: &CacheOptions) -> Result<Dataset> {
     let data_dir = config.data_dir.as_deref();
     let (set, roots) = match choose(&config.name, data_dir)? {
-        Choice::Named(name) => (name, roots(data_dir)),
+        Choice::Named(named) => (named.name, roots(data_dir)),
         Choice::Folder(folder) => ("folder", vec![folder]),
     };
     let request = cache::Request {
@@ -132,7 +183,7 @@ pub fn load_with(config: &DatasetConfig, options: &CacheOptions) -> Result<Datas
                 window: config.window.clone().unwrap_or(loaded.window),
                 features: config.features.clone().unwrap_or(loaded.features),
                 missing: config.missing.unwrap_or(loaded.missing),
-                set: loaded.set,
+                recordings: loaded.recordings,
             })
         },
         |l| {
@@ -143,18 +194,38 @@ pub fn load_with(config: &DatasetConfig, options: &CacheOptions) -> Result<Datas
                 ..choices(config)
             };
             let resolved = (&l.window, &l.features, l.missing);
-            (
-                json!([set, others, resolved, l.set.info]),
-                l.set.sources.clone(),
-            )
+            let info = l.recordings.info();
+            Ok((
+                json!([set, others, resolved, info]),
+                l.recordings.sources()?,
+            ))
         },
-        |l| cut(l.set, &l.window, &l.features, l.missing),
+        |l, keeper| match l.recordings {
+            Recordings::Read(set) => {
+                cut(set, &l.window, &l.features, l.missing).map(|made| keeper.whole(made))
+            }
+            Recordings::Lazy(set) => {
+                let masked = set.gaps || l.missing == Missing::Mask || l.features.reject.is_some();
+                let parts = || set.parts(&l.window, &l.features, l.missing);
+                let sources = set.sources()?;
+                Ok(match keeper.parts(masked, parts)? {
+                    Made::InMemory(made) => Made::InMemory(Dataset { sources, ..made }),
+                    kept => kept,
+                })
+            }
+        },
     )
 }
 
 /// Reads the recordings of a data set as they are in its files. Errors as [`load`].
 pub fn load_recordings(config: &DatasetConfig) -> Result<RecordingSet> {
-    Ok(read(config)?.set)
+    read(config)?.recordings.read()
+}
+
+/// The recordings of a data set as they are in its files; those of large sets are not read before
+/// they are wanted. Errors as [`load`].
+pub fn open_recordings(config: &DatasetConfig) -> Result<Recordings> {
+    Ok(read(config)?.recordings)
 }
 
 /// The features used where a configuration gives none.
@@ -163,64 +234,40 @@ pub fn load_recordings(config: &DatasetConfig) -> Result<RecordingSet> {
 /// As [`load`] for names; [`Error::File`] for a `dataset.toml` that cannot be read.
 pub fn default_features(name: &str) -> Result<FeatureConfig> {
     match choose(name, None)? {
-        Choice::Named("basic-motions") => Ok(basic_motions::features()),
-        Choice::Named("eeg-eye-state") => Ok(eeg_eye_state::features()),
-        Choice::Named("eegmat") => Ok(eegmat::features()),
-        Choice::Named("finger-movements") => Ok(finger_movements::features()),
-        Choice::Named(_) => Ok(ssvep_exo::features()),
+        Choice::Named(set) => Ok((set.features)()),
         Choice::Folder(folder) => Ok(FolderConfig::read(&folder)?.features.unwrap_or_default()),
     }
 }
 
 fn read(config: &DatasetConfig) -> Result<Loaded> {
-    let data_dir = config.data_dir.as_deref();
-    let named = |set, features| Loaded {
-        set,
-        features,
-        window: WindowConfig::default(),
-        missing: Missing::Error,
-    };
-    let mut loaded = match choose(&config.name, data_dir)? {
-        Choice::Named("basic-motions") => {
-            named(basic_motions::read(data_dir)?, basic_motions::features())
-        }
-        Choice::Named("eeg-eye-state") => Loaded {
-            window: eeg_eye_state::window(),
-            missing: Missing::Mask,
-            ..named(eeg_eye_state::read(data_dir)?, eeg_eye_state::features())
+    let mut loaded = match choose(&config.name, config.data_dir.as_deref())? {
+        Choice::Named(set) => Loaded {
+            recordings: (set.open)(config)?,
+            features: (set.features)(),
+            window: (set.window)(),
+            missing: set.missing,
         },
-        Choice::Named("eegmat") => Loaded {
-            window: eegmat::window(),
-            ..named(
-                eegmat::read(data_dir, &config.subjects)?,
-                eegmat::features(),
-            )
-        },
-        Choice::Named("finger-movements") => named(
-            finger_movements::read(data_dir)?,
-            finger_movements::features(),
-        ),
-        Choice::Named(_) => named(
-            ssvep_exo::read(data_dir, &config.subjects)?,
-            ssvep_exo::features(),
-        ),
         Choice::Folder(folder) => {
+            config.only(&config.name, &[])?;
             let description = FolderConfig::read(&folder)?;
             Loaded {
-                set: folder::recordings(&folder, &description)?,
+                recordings: Recordings::Read(folder::recordings(&folder, &description)?),
                 features: description.features.unwrap_or_default(),
                 window: description.window.unwrap_or_default(),
                 missing: description.missing,
             }
         }
     };
-    keep_subjects(&mut loaded.set, &config.subjects)?;
+    if let Recordings::Read(set) = &mut loaded.recordings {
+        keep_subjects(set, &config.subjects)?;
+        channels::keep(set, &config.channels)?;
+    }
     Ok(loaded)
 }
 
 fn choose(name: &str, data_dir: Option<&Path>) -> Result<Choice> {
     let hyphens = name.replace('_', "-");
-    if let Some(known) = NAMES.iter().find(|n| **n == hyphens) {
+    if let Some(known) = SETS.iter().find(|s| s.name == hyphens) {
         return Ok(Choice::Named(known));
     }
     let path = PathBuf::from(name);
@@ -254,7 +301,7 @@ fn choose(name: &str, data_dir: Option<&Path>) -> Result<Choice> {
             ),
         ));
     }
-    Err(Error::unknown("data set", name, NAMES))
+    Err(Error::unknown("data set", name, &NAMES))
 }
 
 fn keep_subjects(set: &mut RecordingSet, subjects: &[String]) -> Result<()> {

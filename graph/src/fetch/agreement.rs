@@ -13,12 +13,12 @@ pub(super) struct ByHand {
 }
 
 impl ByHand {
-    /// The folder that its layout names.
-    pub fn folder(&self) -> &'static str {
+    /// Names that its folder may have, the one of its layout first.
+    pub fn folders(&self) -> Vec<&'static str> {
         let first = self.layout.first().copied().unwrap_or(self.name);
-        first
-            .split_once('/')
-            .map_or(self.name, |(folder, _)| folder)
+        let first = first.split_once('/').map_or(self.name, |(f, _)| f);
+        let others = OTHERS.iter().filter(|(name, _)| *name == self.name);
+        std::iter::once(first).chain(others.map(|o| o.1)).collect()
     }
 
     pub fn instructions(&self) -> Instructions {
@@ -35,6 +35,15 @@ impl ByHand {
     }
 }
 
+/// Folders as the owners' archives and scripts name them.
+const OTHERS: [(&str, &str); 5] = [
+    ("tusz", "tuh_eeg_seizure"),
+    ("dodh", "h5/dodh"),
+    ("bcicha", "inria-bci-challenge"),
+    ("bcicha", "BCIcha"),
+    ("mamem", "MAMEM"),
+];
+
 const DCRNN: &str = "Li et al., Diffusion Convolutional Recurrent Neural Network, ICLR 2018, \
                      arXiv:1707.01926";
 const ASTGCN: &str = "Guo et al., Attention Based Spatial-Temporal Graph Convolutional Networks, \
@@ -47,15 +56,15 @@ const PEMS_HOW: &str = "github.com/guoshnBJTU/ASTGNN (folder data) and \
 pub(super) const SETS: &[ByHand] = &[
     ByHand {
         name: "tusz",
-        title: "TUH EEG Seizure Corpus",
+        title: "TUH EEG Seizure Corpus: seizures of several hundred patients, 19 electrodes",
         terms: "agreement with the Neural Engineering Data Consortium; free, not to be passed on",
         citation: "Shah et al., The Temple University Hospital Seizure Detection Corpus, Frontiers \
                    in Neuroinformatics 12:83, 2018",
         how: "Fill in the form at isip.piconepress.com/projects/nedc/html/tuh_eeg; the answer \
               brings the account for rsync. Copy the folder edf of v1.5.2 or of a v2.",
         layout: &[
-            "tusz/edf/{train,dev}/MONTAGE/GROUP/PATIENT/SESSION/*.edf with *.tse   (v1.5.2)",
-            "tusz/edf/{train,dev,eval}/PATIENT/SESSION/MONTAGE/*.edf with *.csv    (v2)",
+            "tusz/edf/{train,dev}/MONTAGE/GROUP/PATIENT/SESSION/*.edf with *.tse, *.tse_bi (v1.5.2)",
+            "tusz/edf/{train,dev,eval}/PATIENT/SESSION/MONTAGE/*.edf with *.csv, *.csv_bi  (v2)",
         ],
     },
     ByHand {
@@ -65,11 +74,14 @@ pub(super) const SETS: &[ByHand] = &[
         citation: "Guillot et al., Dreem Open Datasets, IEEE TNSRE 28(9), 2020, arXiv:1911.03221",
         how: "github.com/Dreem-Organization/dreem-learning-open: its README names the store, its \
               download_data.py gets the files.",
-        layout: &["dodh/*.h5 (one a night, with hypnogram and signals/eeg, emg, eog)"],
+        layout: &[
+            "dodh/*.h5 (one a night, with hypnogram and signals/eeg, emg, eog)",
+            "dodh/patient_split.csv (record_id,split), for given parts",
+        ],
     },
     ByHand {
         name: "bcicha",
-        title: "BCI Challenge at NER 2015: error potentials, 56 electrodes, 200 Hz",
+        title: "BCI Challenge at NER 2015: error potentials of 16 subjects, 56 electrodes, 200 Hz",
         terms: "rules of the Kaggle competition, to be accepted with an account",
         citation: "Margaux et al., Objective and Subjective Evaluation of Online Error Correction \
                    during P300-Based Spelling, Advances in Human-Computer Interaction, 2012",
@@ -83,13 +95,15 @@ pub(super) const SETS: &[ByHand] = &[
     },
     ByHand {
         name: "mamem",
-        title: "MAMEM EEG SSVEP datasets II and III: five frequencies, 11 subjects",
-        terms: "ODC-By 1.0 (PhysioNet mssvepdb)",
-        citation: "Nikolopoulos et al., MAMEM EEG SSVEP Dataset I-III, PhysioNet, \
-                   doi:10.13026/C2CP4V; Oikonomou et al., arXiv:1602.00904",
-        how: "physionet.org/content/mssvepdb/1.0.0 or figshare.com (search MAMEM EEG SSVEP \
-              Dataset II); take the .mat files.",
-        layout: &["mamem/*.mat (one or more a subject)"],
+        title: "MAMEM EEG SSVEP datasets II and III: 11 subjects, five flicker frequencies",
+        terms: "ODC-By 1.0",
+        citation: "Nikolopoulos, MAMEM EEG SSVEP Dataset II, figshare, 2021, \
+                   doi:10.6084/m9.figshare.3153409; Oikonomou et al., arXiv:1602.00904",
+        how: "Download the .mat files at figshare.com, 3153409 (dataset II) or 3413851 (III).",
+        layout: &[
+            "mamem/T001a.mat and so on (II)",
+            "mamem/U001ai.mat, mamem/U001aii.mat and so on (III)",
+        ],
     },
     ByHand {
         name: "finger-movements",

@@ -117,10 +117,13 @@ pub fn names() -> Vec<&'static str> {
 /// Title, licence and citation of a set that [`fetch`] knows.
 pub fn info(name: &str) -> Option<DatasetInfo> {
     let fetched = CATALOG.iter().find(|e| e.name == name).map(Entry::info);
-    fetched.or_else(|| {
-        let set = agreement::SETS.iter().find(|s| s.name == name)?;
-        Some(set.instructions().info)
-    })
+    fetched.or_else(|| instructions(name).map(|i| i.info))
+}
+
+/// Where a set is had that its owners give out themselves, and how its files must lie.
+pub fn instructions(name: &str) -> Option<Instructions> {
+    let set = agreement::SETS.iter().find(|s| s.name == name)?;
+    Some(set.instructions())
 }
 
 /// Names that the folder of a set may have; files are put into the first.
@@ -129,7 +132,7 @@ pub fn folders(name: &str) -> Vec<&'static str> {
         return entry.folders.to_vec();
     }
     let set = agreement::SETS.iter().find(|s| s.name == name);
-    set.map(agreement::ByHand::folder).into_iter().collect()
+    set.map(agreement::ByHand::folders).unwrap_or_default()
 }
 
 /// Bytes of the files of a set; `None` of one that [`fetch`] only tells how to get.

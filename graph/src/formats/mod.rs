@@ -20,6 +20,7 @@ pub mod panel;
 pub mod pickle;
 pub mod pygt;
 pub mod ts;
+pub mod tuh;
 
 mod numbers;
 

@@ -4,17 +4,18 @@ use std::path::Path;
 
 use ndarray::{Array2, Axis, s};
 
-use super::dataset::{read_recordings, read_series, series_name};
+use super::dataset::{open_set, read_series, series_name};
 use super::format::{Format, recognise};
 use super::signals::on_the_scalp;
 use super::{Figures, InspectOptions};
+use crate::datasets::Recordings;
 use crate::electrodes::{electrode_positions, normalise_channel_name};
 use crate::formats::biosignal::{Breaks, MixedRates, RecordingOptions};
 use crate::formats::{edf, gdf};
 use crate::series::{Positions, Series};
 use crate::signal::FeatureConfig;
 use crate::topology::{GraphConfig, SensorGraph, build, layout_2d};
-use crate::windows::{Missing, RecordingSet, WindowConfig, cut};
+use crate::windows::{LazySet, Missing, RecordingSet, WindowConfig, cut};
 use crate::{Error, Labels, Recording, Result};
 
 /// Steps that are drawn unless others are asked for, of signals without a sampling rate.
@@ -96,9 +97,46 @@ pub fn excerpt(target: &str, options: &ExcerptOptions) -> Result<Excerpt> {
     let set = if path.is_file() && path.file_name().is_none_or(|n| n != "dataset.toml") {
         signals_of(path)?
     } else {
-        read_recordings(target, &options.inspect)?
+        match open_set(target, &options.inspect)? {
+            Recordings::Read(set) => set,
+            Recordings::Lazy(set) => {
+                let (set, recording) = one_shard(set, options.recording)?;
+                let recording = Some(recording);
+                return of_recordings(
+                    set,
+                    &ExcerptOptions {
+                        recording,
+                        ..options.clone()
+                    },
+                );
+            }
+        }
     };
     of_recordings(set, options)
+}
+
+/// The recordings of the shard in which the wanted one is, and its number there.
+fn one_shard(set: LazySet, recording: Option<usize>) -> Result<(RecordingSet, usize)> {
+    let (wanted, mut before) = (recording.unwrap_or(0), 0);
+    for shard in &set.shards {
+        let recordings = shard.read()?;
+        if wanted < before + recordings.len() {
+            let shared = set.shared;
+            return Ok((
+                RecordingSet {
+                    recordings,
+                    ..shared
+                },
+                wanted - before,
+            ));
+        }
+        before += recordings.len();
+    }
+    Err(Error::config(
+        "recording",
+        format!("there is no recording {wanted} of {before}"),
+        "count from 0",
+    ))
 }
 
 /// The signals of a file; of one with electrodes only these.

@@ -24,17 +24,18 @@ mod graphs;
 mod hdf5;
 mod pickled;
 mod record;
+mod recordings;
 mod series;
 mod signals;
 mod table;
 
 use std::path::{Path, PathBuf};
 
+use crate::datasets::{Accept, Task};
 use crate::formats::{pygt, ts};
 use crate::series::{Feature, Series};
 use crate::{Error, Result};
 
-pub use dataset::of_recordings;
 pub use excerpt::{Clock, Excerpt, ExcerptOptions, excerpt};
 pub use figures::Figures;
 pub use format::{Format, recognise};
@@ -42,6 +43,7 @@ pub use record::{
     AnnotationCount, ArrayFigures, ChannelFigures, ClassCount, ClassCounts, Fact, GapFigures,
     GraphFigures, GraphOverTime, Inspection, TimeFigures,
 };
+pub use recordings::{of_lazy, of_recordings};
 pub use series::of_series;
 
 /// How to look.
@@ -51,6 +53,12 @@ pub struct InspectOptions {
     pub data_dir: Option<PathBuf>,
     /// Read files that are cut short, or whose annotations are damaged, as far as they go.
     pub accept_damaged: bool,
+    /// Of a named set, as the fields of
+    /// [`DatasetConfig`](datasets::DatasetConfig) of the same names.
+    pub task: Option<Task>,
+    pub channels: Vec<String>,
+    pub split_file: Option<PathBuf>,
+    pub accept: Vec<Accept>,
 }
 
 /// Inspects a file, a folder with a `dataset.toml`, or a data set by its name.

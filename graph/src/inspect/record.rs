@@ -105,7 +105,7 @@ pub struct ChannelFigures {
 /// Classes and how often each occurs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ClassCounts {
-    /// What is counted: `recordings`, `time steps`, `series`, `rows`.
+    /// What is counted: `recordings`, `trials`, `time steps`, `series`, `rows`.
     pub of: String,
     pub classes: Vec<ClassCount>,
     /// Those without a class.
@@ -136,6 +136,11 @@ impl ClassCounts {
                 None => without += 1,
             }
         }
+        Self::of_counts(of, classes, &counts, without)
+    }
+
+    /// Counts that are known, one for each of `classes`.
+    pub(super) fn of_counts(of: &str, classes: &[String], counts: &[u64], without: u64) -> Self {
         let all = counts.iter().sum::<u64>().max(1) as f64;
         Self {
             of: of.into(),
@@ -144,8 +149,8 @@ impl ClassCounts {
                 .zip(counts)
                 .map(|(name, count)| ClassCount {
                     name: name.clone(),
-                    count,
-                    share: count as f64 / all,
+                    count: *count,
+                    share: *count as f64 / all,
                 })
                 .collect(),
             without,

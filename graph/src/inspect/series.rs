@@ -113,7 +113,10 @@ pub fn of_series(series: &Series) -> Inspection {
         let listed = found.time.iter().flat_map(|t| &t.gaps);
         let lost: usize = listed.filter_map(|g| g.steps).sum();
         let more = if gaps > GAPS { " and more" } else { "" };
-        found.warn(format!("the clock has {gaps} gaps, of {lost} steps{more}"));
+        let plural = if gaps == 1 { "" } else { "s" };
+        found.warn(format!(
+            "the clock has {gaps} gap{plural}, of {lost} steps{more}"
+        ));
     }
     if series.time.is_none() {
         found.warn("steps have no time");

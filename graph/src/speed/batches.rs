@@ -60,9 +60,29 @@ pub const BATCH_CASES: [BatchCase; 4] = [
     },
 ];
 
+/// A million overlapping windows, and the whole of LargeST: 8,600 detectors for three years.
+pub const LARGE_CASES: [BatchCase; 2] = [
+    BatchCase {
+        name: "EEG, 1e6 of 19 x 2000, one step apart",
+        recording: (19, 1_001_999),
+        count: 1,
+        window: (2_000, 1),
+        batch: 32,
+    },
+    BatchCase {
+        name: "LargeST, 8600 x 24 out of 105120 steps",
+        recording: (8_600, 105_120),
+        count: 1,
+        window: (24, 1),
+        batch: 16,
+    },
+];
+
 /// How fast the batches of a case came.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BatchSpeed {
+    /// Number of windows.
+    pub windows: usize,
     /// Seconds to read, cut and keep the windows.
     pub cold: f64,
     /// Seconds to open them from the cache.
@@ -111,7 +131,8 @@ pub fn cached_batches(case: &BatchCase, folder: &Path, time: Duration) -> Result
     let started = Instant::now();
     let mut data = load_with(&config, &options)?;
     let cached = started.elapsed().as_secs_f64();
-    let all: Vec<usize> = (0..data.x.len()).collect();
+    let all_windows = data.x.len();
+    let all: Vec<usize> = (0..all_windows).collect();
     let cfg = LoaderConfig {
         batch_size: case.batch,
         ..Default::default()
@@ -122,6 +143,7 @@ pub fn cached_batches(case: &BatchCase, folder: &Path, time: Duration) -> Result
     Scaler::fit(&data, some, ScaleConfig::Standard)?.apply_dataset(&mut data)?;
     let scaled = Loader::new(Arc::new(data), all, cfg)?;
     Ok(BatchSpeed {
+        windows: all_windows,
         cold,
         cached,
         plain,
@@ -144,6 +166,7 @@ mod tests {
             batch: 4,
         };
         let speed = cached_batches(&case, folder.path(), Duration::from_millis(20)).unwrap();
+        assert_eq!(speed.windows, 8 * 9);
         assert_eq!(speed.plain.batch_bytes, 4 * 3 * 10 * 4);
         assert!(speed.scaled.loaded > 0.0 && speed.scaled.copied > 0.0);
         assert!(folder.path().join("cache").read_dir().unwrap().count() > 0);

@@ -3,7 +3,7 @@
 mod batches;
 mod edf;
 
-pub use batches::{BATCH_CASES, BatchCase, BatchSpeed, cached_batches};
+pub use batches::{BATCH_CASES, BatchCase, BatchSpeed, LARGE_CASES, cached_batches};
 pub use edf::edf_windows;
 
 /// A step and how long it took.

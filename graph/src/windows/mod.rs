@@ -1,6 +1,8 @@
 //! From recordings to the equally shaped, labelled windows of a [`Dataset`].
 
 mod gather;
+mod layout;
+mod lazy;
 mod mask;
 mod missing;
 mod store;
@@ -13,6 +15,9 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use gather::{Affine, Copied, each_row};
+use layout::{Place, Prepared, of_recording, places};
+pub use lazy::{LazySet, Shard, join};
+pub(crate) use lazy::{absorb, seen_throughout};
 pub use mask::Mask;
 pub use missing::Missing;
 use missing::{fill, observed};
@@ -20,7 +25,7 @@ pub use store::{Block, Order, Piece, Starts, Windows};
 
 use crate::preparation::Preparation;
 use crate::signal::FeatureConfig;
-use crate::{Dataset, DatasetInfo, Error, Labels, Recording, Result, SourceFile};
+use crate::{Dataset, DatasetInfo, Error, Labels, Recording, Result, SourceFile, Span};
 
 /// Unit of [`WindowConfig`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -122,6 +127,8 @@ struct Cut {
     /// (v, l, f) of its windows.
     shape: (usize, usize, usize),
     y: Vec<usize>,
+    /// The trial each was cut from.
+    trial: Vec<usize>,
     /// Whether all values are finite, which filters that overflow are not.
     finite: bool,
     /// Windows that were too disturbed.
@@ -130,9 +137,8 @@ struct Cut {
 
 /// Applies `features` to every recording and cuts them into windows.
 ///
-/// A window of [`Labels::PerStep`] takes the most frequent class, and of several equally frequent
-/// ones that which occurs last. Where no recording has a label, `y` is 0 throughout and `classes`
-/// empty. Missing values are filled linearly before filters see them and set to 0 at the end.
+/// The class of a window is told with [`Labels`]. Where no recording has a label, `y` is 0
+/// throughout and `classes` empty. Missing values are filled linearly before filters see them and set to 0 at the end.
 ///
 /// # Errors
 /// [`Error::Config`] when there is no recording or no window, recordings differ in nodes,
@@ -145,6 +151,33 @@ pub fn cut(
     features: &FeatureConfig,
     missing: Missing,
 ) -> Result<Dataset> {
+    attempt(set, window, features, missing)?.map_err(nothing)
+}
+
+/// Why there is no window, of which so many were too disturbed.
+fn nothing(rejected: usize) -> Error {
+    if rejected > 0 {
+        return Error::config(
+            "features.reject",
+            format!("leaves none of {rejected} windows"),
+            "widen the limits (they are in the unit of the filtered signal), or tolerate a \
+             share of bad nodes",
+        );
+    }
+    Error::config(
+        "window.length",
+        "is longer than every recording",
+        "shorten the window, or take whole recordings by leaving it out",
+    )
+}
+
+/// [`cut`], with the number of windows that were too disturbed where none is left.
+fn attempt(
+    set: RecordingSet,
+    window: &WindowConfig,
+    features: &FeatureConfig,
+    missing: Missing,
+) -> Result<std::result::Result<Dataset, usize>> {
     check(&set)?;
     let mut set = features.rereference(set)?;
     let pieces: Vec<Cut> = set
@@ -168,19 +201,7 @@ pub fn cut(
     let all = pieces.iter().zip(&set.recordings);
     let mut filled = all.filter(|(p, _)| !p.y.is_empty());
     let Some((first, first_recording)) = filled.next() else {
-        if rejected > 0 {
-            return Err(Error::config(
-                "features.reject",
-                format!("leaves none of {rejected} windows"),
-                "widen the limits (they are in the unit of the filtered signal), or tolerate a \
-                 share of bad nodes",
-            ));
-        }
-        return Err(Error::config(
-            "window.length",
-            "is longer than every recording",
-            "shorten the window, or take whole recordings by leaving it out",
-        ));
+        return Ok(Err(rejected));
     };
     let (v, l, f) = first.shape;
     if let Some((other, r)) = filled.find(|(p, _)| p.shape != first.shape) {
@@ -198,8 +219,15 @@ pub fn cut(
     let mut x = Vec::with_capacity(pieces.len());
     let mut mask = Vec::new();
     let mut y = Vec::new();
-    let mut recording = Vec::new();
+    // The recording of each sample, and what must not part: recordings, or trials of their own.
+    let (mut home, mut recording, mut next) = (Vec::new(), Vec::new(), 0);
     for (index, piece) in pieces.into_iter().enumerate() {
+        let first = next;
+        let apart = match &set.recordings[index].labels {
+            Labels::Trials { trials, apart } if *apart => Some(trials.len()),
+            _ => None,
+        };
+        next += apart.unwrap_or(1);
         if piece.y.is_empty() {
             continue;
         }
@@ -207,11 +235,15 @@ pub fn cut(
             mask.push(
                 piece
                     .mask
-                    .unwrap_or_else(|| seen_throughout(&piece.x, v, l)),
+                    .unwrap_or_else(|| seen_throughout(piece.y.len(), v, l)),
             );
         }
         x.push(piece.x);
-        recording.extend(std::iter::repeat_n(index, piece.y.len()));
+        home.extend(std::iter::repeat_n(index, piece.y.len()));
+        recording.extend(piece.trial.iter().map(|trial| match apart {
+            Some(_) => first + trial,
+            None => first,
+        }));
         y.extend(piece.y);
     }
     let mut x = Windows::new((v, l, f), x)?;
@@ -223,7 +255,7 @@ pub fn cut(
         false => None,
     };
     let per_sample = |of: &dyn Fn(&Recording) -> Option<String>| -> Option<Vec<String>> {
-        recording.iter().map(|r| of(&set.recordings[*r])).collect()
+        home.iter().map(|r| of(&set.recordings[*r])).collect()
     };
     let subject = per_sample(&|r| r.subject.clone());
     let session = per_sample(&|r| {
@@ -233,8 +265,8 @@ pub fn cut(
             None => session.clone(),
         })
     });
-    Ok(Dataset {
-        part: recording.iter().map(|r| set.recordings[*r].part).collect(),
+    Ok(Ok(Dataset {
+        part: home.iter().map(|r| set.recordings[*r].part).collect(),
         sampling_rate: set.recordings.first().and_then(|r| r.sampling_rate),
         info: set.info,
         sensors: set.sensors,
@@ -249,7 +281,7 @@ pub fn cut(
         session,
         sources: set.sources,
         preparation: Preparation::default(),
-    })
+    }))
 }
 
 /// What must hold over all recordings.
@@ -306,6 +338,18 @@ fn check(set: &RecordingSet) -> Result<()> {
                 }
                 steps.iter().max().copied()
             }
+            Labels::Events {
+                events: spans,
+                otherwise,
+            } => {
+                inside(r, spans)?;
+                let classes = spans.iter().map(|s| s.class);
+                classes.chain([*otherwise]).max()
+            }
+            Labels::Trials { trials: spans, .. } => {
+                inside(r, spans)?;
+                spans.iter().map(|s| s.class).max()
+            }
         }
         .filter(|c| *c >= classes);
         if let Some(c) = out_of_range {
@@ -345,6 +389,20 @@ fn check(set: &RecordingSet) -> Result<()> {
     Ok(())
 }
 
+/// Checks that events or trials lie in their recording.
+fn inside(r: &Recording, spans: &[Span]) -> Result<()> {
+    let time = r.signal.len_of(Axis(1));
+    let beyond = |s: &&Span| s.steps.start > s.steps.end || s.steps.end > time;
+    match spans.iter().find(beyond) {
+        None => Ok(()),
+        Some(span) => Err(Error::config(
+            format!("recording {}", r.name),
+            format!("time steps {:?} are not inside its {time}", span.steps),
+            "give events and trials in time steps of the recording",
+        )),
+    }
+}
+
 /// Takes the signal out of the recording.
 fn cut_one(
     r: &mut Recording,
@@ -372,34 +430,34 @@ fn cut_one(
         fill(&mut signal, &mask);
     }
     let time = signal.len_of(Axis(1));
-    let from = features
+    let whole = of_recording(features, &r.labels);
+    let from = whole
         .time_steps(time, r.sampling_rate)
         .map_err(in_recording)?;
-    let signal = features
+    let signal = whole
         .prepare(signal, r.sampling_rate)
         .map_err(in_recording)?;
     let mask = gaps.then(|| mask.select(Axis(1), &from));
-    let steps: Vec<usize> = match &r.labels {
-        Labels::PerStep(steps) => from.iter().map(|t| steps[*t]).collect(),
-        _ => Vec::new(),
-    };
     let rate = features.rate(r.sampling_rate);
-    let ranges = window.ranges(signal.len_of(Axis(1)), rate)?;
-    let all = ranges.len();
-    let (ranges, bad) = undisturbed(features, &signal, mask.as_ref(), ranges);
-    let rejected = all - ranges.len();
-    let y = ranges
-        .iter()
-        .map(|range| match &r.labels {
-            Labels::None => 0,
-            Labels::Whole(class) => *class,
-            Labels::PerStep(_) => most_frequent(&steps[range.clone()]),
-        })
-        .collect();
+    let recording = Prepared {
+        from: &from,
+        rates: (r.sampling_rate, rate),
+    };
+    let places = places(&r.labels, &recording, window, features).map_err(in_recording)?;
+    let all = places.len();
+    let (places, bad) = undisturbed(features, &signal, mask.as_ref(), places);
+    let rejected = all - places.len();
+    let y = places.iter().map(|p| p.class).collect();
+    let trial = places.iter().map(|p| p.trial).collect();
+    let ranges: Vec<Range<usize>> = places.into_iter().map(|p| p.steps).collect();
     let spoiled = bad.iter().flatten().any(|bad| *bad);
-    if features.keeps_steps() && !spoiled {
+    // Few windows of a long recording are better copied than kept with all the rest.
+    let covered: usize = ranges.iter().map(Range::len).sum();
+    let dense = 2 * covered >= signal.len_of(Axis(1));
+    if features.keeps_steps() && !spoiled && (dense || ranges.is_empty()) {
         return Ok(Cut {
             rejected,
+            trial,
             ..in_place(signal, mask, &ranges, y)
         });
     }
@@ -439,6 +497,7 @@ fn cut_one(
             .then(|| Mask::stack(masks)),
         shape,
         y,
+        trial,
         rejected,
     })
 }
@@ -449,17 +508,18 @@ fn undisturbed(
     features: &FeatureConfig,
     signal: &Array3<f32>,
     mask: Option<&Array2<bool>>,
-    ranges: Vec<Range<usize>>,
-) -> (Vec<Range<usize>>, Vec<Vec<bool>>) {
+    places: Vec<Place>,
+) -> (Vec<Place>, Vec<Vec<bool>>) {
     let Some(reject) = &features.reject else {
-        return (ranges, Vec::new());
+        return (places, Vec::new());
     };
-    ranges
+    places
         .into_iter()
-        .filter_map(|range| {
-            let seen = mask.map(|m| m.slice(s![.., range.clone()]));
-            let bad = reject.bad_nodes(signal.slice(s![.., range.clone(), ..]), seen)?;
-            Some((range, bad))
+        .filter_map(|place| {
+            let seen = mask.map(|m| m.slice(s![.., place.steps.clone()]));
+            let part = signal.slice(s![.., place.steps.clone(), ..]);
+            let bad = reject.bad_nodes(part, seen)?;
+            Some((place, bad))
         })
         .unzip()
 }
@@ -497,32 +557,9 @@ fn in_place(
         },
         shape: (v, ranges.first().map_or(0, Range::len), f),
         y,
+        trial: Vec::new(),
         rejected: 0,
     }
-}
-
-/// The mask of windows of which nothing is missing. They share one all-seen window.
-fn seen_throughout(x: &Piece, v: usize, l: usize) -> Piece<u8> {
-    let count = x.count();
-    Piece::Recording {
-        blocks: vec![Mask::block(Array2::from_elem((v, l), true))],
-        starts: Starts::Every {
-            first: 0,
-            stride: 0,
-            count,
-        },
-    }
-}
-
-/// The most frequent class; among equals, the one that occurs last.
-fn most_frequent(steps: &[usize]) -> usize {
-    let mut counts = vec![0usize; steps.iter().max().map_or(0, |m| m + 1)];
-    for s in steps {
-        counts[*s] += 1;
-    }
-    let most = counts.iter().max().copied().unwrap_or(0);
-    let last = steps.iter().rev().find(|s| counts[**s] == most);
-    last.copied().unwrap_or(0)
 }
 
 #[cfg(test)]

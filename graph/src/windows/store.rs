@@ -362,12 +362,15 @@ impl<T: ArrowNativeType> Windows<T> {
                         Order::Nodes => (block.steps * f, f),
                         Order::Time => (f, v * f),
                     };
-                    visit(Stretch {
-                        values: &block.values[from * strides.1..],
-                        strides,
-                        steps,
-                        at: done,
-                    });
+                    // A block may be empty.
+                    if steps > 0 {
+                        visit(Stretch {
+                            values: &block.values[from * strides.1..],
+                            strides,
+                            steps,
+                            at: done,
+                        });
+                    }
                     done += steps;
                     number += 1;
                 }

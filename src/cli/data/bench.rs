@@ -11,10 +11,10 @@ use ndarray::Array3;
 use serde_json::{Value, json};
 use tgmamba_graph::cache::{CacheMode, CacheOptions};
 use tgmamba_graph::datasets::{
-    self, DatasetConfig, SeriesConfig, SeriesSet, State, Task, load_series, load_with,
+    self, DatasetConfig, Purpose, SeriesConfig, SeriesSet, State, load_series, load_with,
 };
 use tgmamba_graph::formats::npy::{read_npy, write_npz};
-use tgmamba_graph::speed::{BATCH_CASES, cached_batches, edf_windows};
+use tgmamba_graph::speed::{BATCH_CASES, BatchCase, LARGE_CASES, cached_batches, edf_windows};
 use tgmamba_graph::split::Fold;
 use tgmamba_graph::topology::GraphConfig;
 
@@ -53,6 +53,9 @@ pub(super) struct BenchArgs {
     /// How long batches are taken of each kind
     #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
     seconds: f64,
+    /// Also a million windows and the whole of LargeST: 8 GB of disk and of memory
+    #[arg(long)]
+    large: bool,
     #[command(flatten)]
     place: Place,
 }
@@ -299,10 +302,10 @@ impl Bench<'_> {
             if !matches!(set.state, State::Here(_)) {
                 continue;
             }
-            let row = match set.task {
-                Task::Classification => self.classified(&set.name),
-                Task::Forecasting => self.forecast(&set.name),
-                Task::Table => continue,
+            let row = match set.purpose {
+                Purpose::Classification => self.classified(&set.name),
+                Purpose::Forecasting => self.forecast(&set.name),
+                Purpose::Table => continue,
             };
             match row {
                 Ok(row) => table.rows.push(row),
@@ -382,6 +385,7 @@ impl Bench<'_> {
         let time = Duration::from_secs_f64(self.args.seconds.clamp(0.01, 600.0));
         let mut table = Table::new(&[
             "made-up windows",
+            "number",
             "batch",
             "cold, s",
             "cached, s",
@@ -390,12 +394,14 @@ impl Bench<'_> {
             "copy, GB/s",
             "of copy",
         ]);
-        for case in &BATCH_CASES {
+        let large: &[BatchCase] = if self.args.large { &LARGE_CASES } else { &[] };
+        for case in BATCH_CASES.iter().chain(large) {
             let folder = self.scratch.folder("batches")?;
             let speed = cached_batches(case, &folder, time)?;
             let gigabytes = |rate: f64| format!("{:.2}", rate / 1e9);
             table.rows.push(vec![
                 case.name.into(),
+                speed.windows.to_string(),
                 bytes(speed.plain.batch_bytes as u64),
                 format!("{:.3}", speed.cold),
                 format!("{:.4}", speed.cached),

@@ -6,7 +6,7 @@ use tgmamba_graph::inspect::{
     TimeFigures, inspect,
 };
 
-use super::Place;
+use super::Reading;
 use super::text::{bytes, duration, number, percent, whole};
 use crate::error::{Error, Result};
 use crate::report::tables::Table;
@@ -34,13 +34,13 @@ pub(super) struct InspectArgs {
     #[arg(long)]
     accept_damaged: bool,
     #[command(flatten)]
-    place: Place,
+    reading: Reading,
 }
 
 pub(super) fn run(args: &InspectArgs) -> Result<()> {
     let options = InspectOptions {
-        data_dir: args.place.data_dir.clone(),
         accept_damaged: args.accept_damaged,
+        ..args.reading.options()
     };
     let found = inspect(&args.target, &options)?;
     if args.json {
@@ -84,7 +84,12 @@ fn describe(found: &Inspection, rows: usize) -> String {
             channels(&found.quantities, rows),
         ));
     }
-    parts.extend(section("channels", channels(&found.channels, rows)));
+    let unit = found.channels.first().map_or("", |c| c.unit.as_str());
+    let title = match found.channels.iter().all(|c| c.unit == unit) {
+        true if !unit.is_empty() => format!("channels, {unit}"),
+        _ => "channels".into(),
+    };
+    parts.extend(section(&title, channels(&found.channels, rows)));
     parts.extend(found.classes.as_ref().map(classes));
     if !found.annotations.is_empty() {
         let mut table = Table::new(&["annotation", "count", "duration", "first at"]);
@@ -153,6 +158,7 @@ fn time(time: &TimeFigures) -> String {
     }
     said.push(match time.gap_count {
         Some(0) => "no gaps".into(),
+        Some(1) => "1 gap".into(),
         Some(n) => format!("{} gaps", whole(n as u64)),
         None if time.seconds.is_some() => "in all".into(),
         None => "no clock".into(),
@@ -170,9 +176,10 @@ fn time(time: &TimeFigures) -> String {
             (None, _) => ", of unknown length\n".into(),
         };
     }
+    let shown = time.gaps.len().min(GAPS);
     let gaps = time.gap_count.unwrap_or(0);
-    if gaps > GAPS {
-        text += &format!("  and {} more\n", gaps - GAPS);
+    if shown > 0 && gaps > shown {
+        text += &format!("  and {} more\n", gaps - shown);
     }
     text
 }

@@ -1,7 +1,7 @@
 //! `data list`: the data sets known by name.
 
 use clap::Args;
-use tgmamba_graph::datasets::{Listed, State, Task, list};
+use tgmamba_graph::datasets::{Listed, Purpose, State, list};
 
 use super::Place;
 use super::text::bytes;
@@ -26,13 +26,13 @@ pub(super) fn run(args: &ListArgs) -> Result<()> {
         return Ok(());
     }
     let width = all.iter().map(|s| s.name.len()).max().unwrap_or(0);
-    for (task, heading) in [
-        (Task::Classification, "classification"),
-        (Task::Forecasting, "forecasting"),
-        (Task::Table, "used by others"),
+    for (purpose, heading) in [
+        (Purpose::Classification, "classification"),
+        (Purpose::Forecasting, "forecasting"),
+        (Purpose::Table, "used by others"),
     ] {
         say!("{heading}");
-        for set in all.iter().filter(|s| s.task == task) {
+        for set in all.iter().filter(|s| s.purpose == purpose) {
             say!("  {:width$}  {}", set.name, set.title);
             say!("  {:width$}  licence: {}", "", set.licence);
             say!("  {:width$}  {}", "", files(set));

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use tgmamba_graph::inspect::{ExcerptOptions, InspectOptions, excerpt};
+use tgmamba_graph::inspect::{ExcerptOptions, excerpt};
 
-use super::Place;
+use super::Reading;
 use crate::error::{Error, Result};
 use crate::report;
 use crate::report::plots::{SignalsOverGraph, save_png, save_svg};
@@ -38,7 +38,7 @@ pub(super) struct PlotArgs {
     #[arg(long, value_name = "NAME")]
     quantity: Option<String>,
     #[command(flatten)]
-    place: Place,
+    reading: Reading,
 }
 
 pub(super) fn run(args: &PlotArgs) -> Result<()> {
@@ -55,10 +55,7 @@ pub(super) fn run(args: &PlotArgs) -> Result<()> {
     let excerpt = excerpt(
         &args.target,
         &ExcerptOptions {
-            inspect: InspectOptions {
-                data_dir: args.place.data_dir.clone(),
-                ..Default::default()
-            },
+            inspect: args.reading.options(),
             recording: args.recording,
             start: args.from,
             length: args.length,

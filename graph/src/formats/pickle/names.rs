@@ -30,6 +30,10 @@ pub(super) enum Name {
     OrderedDict,
     /// `collections.defaultdict`.
     DefaultDict,
+    /// `zoneinfo.ZoneInfo`: a time zone, read as its key.
+    TimeZone,
+    /// `builtins.getattr`, for the constructor of a time zone alone.
+    Attribute,
     /// A class of matrices of `scipy.sparse`.
     Sparse(Layout),
     /// A name that is not on the list, where those are let pass: what it would make is nothing.
@@ -63,9 +67,13 @@ impl Name {
             ("builtins" | "__builtin__", "object") => Self::Object,
             ("builtins" | "__builtin__", "set" | "frozenset") => Self::Set,
             ("builtins" | "__builtin__", "bytearray" | "bytes") => Self::Bytes,
-            ("builtins" | "__builtin__", "list" | "int" | "float" | "dict") => Self::Factory,
+            ("builtins" | "__builtin__", "list" | "int" | "long" | "float" | "dict") => {
+                Self::Factory
+            }
             ("collections", "OrderedDict") => Self::OrderedDict,
             ("collections", "defaultdict") => Self::DefaultDict,
+            ("zoneinfo", "ZoneInfo") => Self::TimeZone,
+            ("builtins" | "__builtin__", "getattr") => Self::Attribute,
             ("scipy.sparse.csr" | "scipy.sparse._csr", "csr_matrix" | "csr_array") => {
                 Self::Sparse(Layout::Csr)
             }
@@ -95,6 +103,8 @@ impl Name {
             Self::Factory => "a built-in type",
             Self::OrderedDict => "collections.OrderedDict",
             Self::DefaultDict => "collections.defaultdict",
+            Self::TimeZone => "zoneinfo.ZoneInfo",
+            Self::Attribute => "builtins.getattr",
             Self::Other => "a value of another kind",
             Self::Sparse(Layout::Csr) => "scipy.sparse.csr_matrix",
             Self::Sparse(Layout::Csc) => "scipy.sparse.csc_matrix",

@@ -75,6 +75,21 @@ pub(super) fn call(machine: &mut Machine<'_>, callee: Id, args: Id) -> Step<Id> 
             _ => return broken("bytes of what is none"),
         },
         (Name::OrderedDict, []) | (Name::DefaultDict, _) => Node::Dict(Vec::new()),
+        (Name::Attribute, [of, attribute]) => {
+            let zone = matches!(machine.nodes[*of], Node::Name(Name::TimeZone));
+            match text(machine, *attribute).as_deref() {
+                Some("_unpickle") if zone => Node::Name(Name::TimeZone),
+                _ if machine.partly => Node::Name(Name::Other),
+                attribute => {
+                    let asked = format!("builtins.getattr({})", attribute.unwrap_or("?"));
+                    return Err(Fault::Refused(asked));
+                }
+            }
+        }
+        (Name::TimeZone, [key, ..]) => match text(machine, *key) {
+            Some(key) => Node::Text(key),
+            None => return broken("a time zone without its key"),
+        },
         (Name::Other, _) => Node::Name(Name::Other),
         (Name::OrderedDict, [items]) => Node::Dict(listed(machine, *items)?),
         (name, _) => return broken(format!("calls {} in a way that is not read", name.path())),

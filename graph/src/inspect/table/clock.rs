@@ -95,8 +95,9 @@ pub(in super::super) fn describe(stamps: &[i64], found: &mut Inspection) {
     }
     if !report.gaps.is_empty() {
         found.warn(format!(
-            "the clock has {} gaps, of {} steps",
+            "the clock has {} gap{}, of {} steps",
             report.gaps.len(),
+            if report.gaps.len() == 1 { "" } else { "s" },
             report.missing()
         ));
     }

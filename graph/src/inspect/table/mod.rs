@@ -205,7 +205,7 @@ mod tests {
         assert_eq!(time.step.as_deref(), Some("1 hour"));
         assert_eq!((time.gap_count, time.gaps[0].steps), (Some(1), Some(2)));
         assert_eq!(time.gaps[0].at, "2020-01-01 02:00:00");
-        assert!(warned(&found, "1 gaps, of 2 steps"));
+        assert!(warned(&found, "1 gap, of 2 steps"));
         let names: Vec<&str> = found.channels.iter().map(|c| c.name.as_str()).collect();
         assert_eq!(names, ["a"]);
         assert_eq!(found.missing_share(), Some(0.25));
