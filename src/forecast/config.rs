@@ -251,7 +251,8 @@ mod tests {
     #[test]
     fn what_cannot_be_run_is_named() {
         assert!(config().validate().is_ok());
-        let cases: [(fn(&mut ForecastConfig), &str); 8] = [
+        type Change = fn(&mut ForecastConfig);
+        let cases: [(Change, &str); 8] = [
             (|c| c.horizon = 0, "forecast.horizon"),
             (|c| c.report = vec![13], "step 13"),
             (|c| c.report = vec![6, 3], "not ascending"),
