@@ -101,7 +101,7 @@ fn the_shipped_series_from_training_to_forecast() {
     let times = table::text_column(&next, "time").unwrap();
     assert_eq!(
         (times[0].as_str(), times[4].as_str()),
-        ("2010-01-01 00:00:00", "2014-01-01 00:00:00")
+        ("2010-01-01T00:00:00", "2014-01-01T00:00:00")
     );
     let message = fail("eval", &["--run", text(&place), "--forecast", "x.txt"]);
     assert!(message.contains(".csv or .parquet"), "{message}");
