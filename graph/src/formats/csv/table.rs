@@ -394,15 +394,13 @@ fn short_number(rest: &[u8], delimiter: u8) -> Option<(f32, usize)> {
     let below = |bits: u32| (1u64 << bits) - 1;
     let negative = word as u8 == b'-' && length > 0;
     let skip = 8 * u32::from(negative);
-    let (mut text, mut bits) = ((word & below(length)) >> skip, length - skip);
-    let mut decimals = 0;
+    let (text, bits) = ((word & below(length)) >> skip, length - skip);
+    // The point, or the end. Whether there is one cannot be foretold: no branch.
     let points = find(text, b'.') & below(bits);
-    if points != 0 {
-        let point = points.trailing_zeros() & !7;
-        text = (text & below(point)) | ((text >> 8) & !below(point));
-        bits -= 8;
-        decimals = (bits - point) / 8;
-    }
+    let point = (points | (1 << bits)).trailing_zeros() & !7;
+    let text = (text & below(point)) | ((text >> 8) & !below(point));
+    let bits = bits - 8 * u32::from(points != 0);
+    let decimals = (bits - point) / 8;
     if bits == 0 {
         return None;
     }
