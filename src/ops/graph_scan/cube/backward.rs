@@ -14,8 +14,9 @@
 //! When P does not change both parts of X_t share one product. Sums over the channels of a cube are
 //! taken here, sums over cubes by a kernel of their own: no atomics, the same bits every time.
 
+use super::ahead::*;
 use super::forward::{Time, advance, state_at};
-use super::sums::{add_outer_p, add_outer_w, over_channels, write_p, write_w};
+use super::sums::{add_outer_p, add_outer_w, over_channels, write_channels, write_p, write_w};
 use super::tile::*;
 use cubecl::prelude::*;
 
@@ -74,9 +75,30 @@ pub fn fused_backward<F: Float>(
     let mut w_rel = Shared::<[V4]>::new_slice(comptime!(if again { s.w_size() } else { 1 }));
     let mut wt_root = Shared::<[V4]>::new_slice(comptime!(if s.root { s.w_size() } else { 1 }));
     let mut wt_rel = Shared::<[V4]>::new_slice(comptime!(s.w_size()));
-    let mut dys = Shared::<[f32]>::new_slice(comptime!(s.rows() * s.dg));
-    let mut dus = Shared::<[f32]>::new_slice(comptime!(s.rows() * s.dg));
     let mut sums = Shared::<[f32]>::new_slice(comptime!(2 * s.slice_sums()));
+    let mut signals = Shared::<[f32]>::new_slice(comptime!(4 * s.signal_size()));
+    let mut rows = Shared::<[V4]>::new_slice(comptime!(s.rows_size()));
+
+    let mut next_u = Array::<F>::new(comptime!(s.share(s.signal_size())));
+    let mut next_delta = Array::<F>::new(comptime!(s.share(s.signal_size())));
+    let mut next_dy = Array::<F>::new(comptime!(s.share(s.signal_size())));
+    let mut next_rows = Array::<Vector<F, Const<4>>>::new(comptime!(s.share(s.rows_size())));
+    let p_share = comptime!(if s.p_steps { s.share(s.p_size()) } else { 1 });
+    let mut next_pt = Array::<V4>::new(p_share);
+    let mut next_pn = Array::<V4>::new(p_share);
+    let final_step = Time {
+        sample,
+        t: l - 1,
+        l,
+        d_len,
+    };
+    fetch_signal::<F>(&mut next_u, u, &final_step, s);
+    fetch_signal::<F>(&mut next_delta, delta, &final_step, s);
+    fetch_signal::<F>(&mut next_dy, dy, &final_step, s);
+    fetch_rows::<F>(&mut next_rows, b, c1, c2, &final_step, s);
+    store_inputs::<F>(&mut signals, &next_u, &next_delta, s);
+    store_weights::<F>(&mut signals, &next_u, &next_delta, &next_dy, d_len, s);
+    store_rows::<F>(&mut rows, &next_rows, s);
 
     if comptime!(again) {
         stage(&mut w_rel, a_rel, 0usize, comptime!(s.w_size()), s);
@@ -102,6 +124,12 @@ pub fn fused_backward<F: Float>(
         ga[j] = V4::new(0.0f32);
     }
     let mut gskip = 0.0f32;
+    let mut gain = 0.0f32;
+    if comptime!(s.skip) {
+        if me.slice == 0 {
+            gain = skip[me.d];
+        }
+    }
     let mut gp = Array::<f32>::new(comptime!(16 * s.rounds(s.p_tiles())));
     #[unroll]
     for i in 0..comptime!(16 * s.rounds(s.p_tiles())) {
@@ -125,32 +153,27 @@ pub fn fused_backward<F: Float>(
     for i in 0..total_steps {
         let live = i < l;
         let t = select(live, l - 1 - min(i, l - 1), 0usize);
+        if comptime!(s.p_steps) {
+            let from = p_offset(sample, t, l, s);
+            fetch(&mut next_pt, pt, from, comptime!(s.p_size()), s);
+            fetch(&mut next_pn, pn, from, comptime!(s.p_size()), s);
+        }
         if comptime!(again) {
             if live && (i == 0 || (t + 1) % s.every == 0) {
                 let start = (t / s.every) * s.every;
-                #[unroll]
-                for k in 0..s.tv {
-                    #[unroll]
-                    for j in 0..s.nt4 {
-                        if me.row + k < s.v {
-                            let from =
-                                state_at((t / s.every) * b_len + sample, &me, k, d_len, s) + j;
-                            h[comptime!(k * s.nt4 + j)] = checkpoints[from];
-                        }
-                    }
-                }
+                fetch_state(
+                    &mut h,
+                    checkpoints,
+                    (t / s.every) * b_len + sample,
+                    &me,
+                    d_len,
+                    s,
+                );
                 put(&mut hs, 0usize, &h, &me, s);
                 for t2 in start..t + 1 {
                     if comptime!(s.p_steps) {
                         let from = p_offset(sample, t2, l, s);
                         stage(&mut ps, pt, from, comptime!(s.p_size()), s);
-                    }
-                    sync_cube();
-                    clear(&mut ph, s);
-                    propagate(&mut ph, &ps, &hs, &me, s);
-                    if comptime!(s.slices() > 1) {
-                        put(&mut hs, comptime!(s.buffer()), &ph, &me, s);
-                        sync_cube();
                     }
                     let time = Time {
                         sample,
@@ -158,25 +181,25 @@ pub fn fused_backward<F: Float>(
                         l,
                         d_len,
                     };
-                    advance::<F>(
-                        &mut h, &ph, &hs, &w_root, &w_rel, &ra, u, delta, b, &time, &me, s,
+                    fetch_signal::<F>(&mut next_u, u, &time, s);
+                    fetch_signal::<F>(&mut next_delta, delta, &time, s);
+                    fetch_rows::<F>(&mut next_rows, b, c1, c2, &time, s);
+                    store_inputs::<F>(&mut signals, &next_u, &next_delta, s);
+                    store_rows::<F>(&mut rows, &next_rows, s);
+                    sync_cube();
+                    clear(&mut ph, s);
+                    propagate(&mut ph, &ps, &hs, &me, s);
+                    if comptime!(s.slices() > 1) {
+                        put(&mut hs, comptime!(s.buffer()), &ph, &me, s);
+                        sync_cube();
+                    }
+                    advance(
+                        &mut h, &ph, &hs, &w_root, &w_rel, &ra, &signals, &rows, &me, s,
                     );
                     sync_cube();
                     put(&mut hs, 0usize, &h, &me, s);
-                    if me.active {
-                        #[unroll]
-                        for k in 0..s.tv {
-                            #[unroll]
-                            for j in 0..s.nt4 {
-                                if me.row + k < s.v {
-                                    let to =
-                                        state_at((t2 - start) * b_len + sample, &me, k, d_len, s)
-                                            + j;
-                                    scratch[to] = h[comptime!(k * s.nt4 + j)];
-                                }
-                            }
-                        }
-                    }
+                    let which = (t2 - start) * b_len + sample;
+                    store_state(scratch, &h, which, &me, d_len, s);
                 }
                 if comptime!(s.p_steps) {
                     // The product with P_{t+1} of this iteration needs it again.
@@ -190,56 +213,43 @@ pub fn fused_backward<F: Float>(
             }
         }
 
-        // h_t.
-        #[unroll]
-        for k in 0..s.tv {
-            #[unroll]
-            for j in 0..s.nt4 {
-                let to = comptime!(k * s.nt4 + j);
-                if me.row + k < s.v {
-                    if !live {
-                        h[to] = checkpoints[state_at(sample, &me, k, d_len, s) + j];
-                    } else if comptime!(again) {
-                        let from = state_at((t % s.every) * b_len + sample, &me, k, d_len, s);
-                        h[to] = scratch[from + j];
-                    } else if i == 0 {
-                        h[to] = last[state_at(sample, &me, k, d_len, s) + j];
-                    } else {
-                        let from = state_at((t + 1) * b_len + sample, &me, k, d_len, s);
-                        h[to] = checkpoints[from + j];
-                    }
-                }
-            }
-        }
-        // dy ⊗ C2, asked for before the products so that they hide its way from memory.
-        clear(&mut ph, s);
-        if live {
-            #[unroll]
-            for k in 0..s.tv {
-                let v = min(me.row + k, comptime!(s.v - 1).runtime());
-                let at = ((sample * s.v + v) * l + t) * d_len + me.d;
-                let g = f32::cast_from(dy[at]);
-                if me.owner && me.slice == 0 {
-                    let drive = f32::cast_from(delta[at]) * f32::cast_from(u[at]);
-                    dys[(me.row + k) * s.dg + me.lane] = select(me.active, g, 0.0f32);
-                    dus[(me.row + k) * s.dg + me.lane] = select(me.active, drive, 0.0f32);
-                }
-                if comptime!(!s.p_steps) {
-                    let row = ((sample * s.v + v) * l + t) * s.n4 + me.col;
+        // What the next iteration reads is asked for as soon as registers are free, before a
+        // barrier: the compiler moves loads towards their use, but not across it.
+        let before = Time {
+            sample,
+            t: t - min(t, 1usize),
+            l,
+            d_len,
+        };
+        // h_t; without recomputation the iteration before has asked for it.
+        if i == 0 || comptime!(again).runtime() {
+            if !live {
+                fetch_state(&mut h, checkpoints, sample, &me, d_len, s);
+            } else if comptime!(again) {
+                #[unroll]
+                for k in 0..s.tv {
                     #[unroll]
                     for j in 0..s.nt4 {
-                        ph[comptime!(k * s.nt4 + j)] = V4::new(g) * V4::cast_from(c2[row + j]);
+                        if me.row + k < s.v {
+                            let which = (t % s.every) * b_len + sample;
+                            h[comptime!(k * s.nt4 + j)] =
+                                scratch[state_at(which, &me, k, d_len, s) + j];
+                        }
                     }
                 }
+            } else {
+                fetch_state(&mut h, last, sample, &me, d_len, s);
             }
         }
         clear(&mut x, s);
         if i > 0 {
             mix(&mut x, &qs, 0usize, &wt_rel, &me, s);
         }
-        #[unroll]
-        for k in 0..comptime!(s.owned()) {
-            x[k] += ph[k];
+        if comptime!(!s.p_steps) {
+            sync_cube();
+            if live {
+                add_output(&mut x, &signals, &rows, comptime!(s.row_size()), &me, s);
+            }
         }
         put(&mut hs, 0usize, &h, &me, s);
         put_active(&mut xs, &x, &me, s);
@@ -274,31 +284,25 @@ pub fn fused_backward<F: Float>(
         }
         if comptime!(s.c1) {
             if live {
-                #[unroll]
-                for k in 0..s.tv {
-                    let v = min(me.row + k, comptime!(s.v - 1).runtime());
-                    let g = f32::cast_from(dy[((sample * s.v + v) * l + t) * d_len + me.d]);
-                    let row = ((sample * s.v + v) * l + t) * s.n4 + me.col;
-                    #[unroll]
-                    for j in 0..s.nt4 {
-                        let to = comptime!(k * s.nt4 + j);
-                        lam[to] = fma(V4::new(g), V4::cast_from(c1[row + j]), lam[to]);
-                    }
-                }
+                add_output(
+                    &mut lam,
+                    &signals,
+                    &rows,
+                    comptime!(2 * s.row_size()),
+                    &me,
+                    s,
+                );
             }
         }
         if comptime!(!s.p_steps) {
             propagate(&mut lam, &pns, &xs, &me, s);
-            // What the end of the iteration reads, asked for before the sums.
             if live {
-                #[unroll]
-                for k in 0..s.tv {
-                    let v = min(me.row + k, comptime!(s.v - 1).runtime());
-                    let row = ((sample * s.v + v) * l + t) * s.n4 + me.col;
-                    #[unroll]
-                    for j in 0..s.nt4 {
-                        x[comptime!(k * s.nt4 + j)] = V4::cast_from(b[row + j]);
-                    }
+                fetch_signal::<F>(&mut next_u, u, &before, s);
+                fetch_signal::<F>(&mut next_delta, delta, &before, s);
+                fetch_signal::<F>(&mut next_dy, dy, &before, s);
+                fetch_rows::<F>(&mut next_rows, b, c1, c2, &before, s);
+                if comptime!(!again) {
+                    fetch_state(&mut h, checkpoints, t * b_len + sample, &me, d_len, s);
                 }
             }
             sync_cube();
@@ -317,35 +321,24 @@ pub fn fused_backward<F: Float>(
                 sync_cube();
             }
             if live {
-                let from = p_offset(sample, t, l, s);
-                stage(&mut ps, pt, from, comptime!(s.p_size()), s);
-                stage(&mut pns, pn, from, comptime!(s.p_size()), s);
-                #[unroll]
-                for k in 0..s.tv {
-                    let v = min(me.row + k, comptime!(s.v - 1).runtime());
-                    let g = f32::cast_from(dy[((sample * s.v + v) * l + t) * d_len + me.d]);
-                    let row = ((sample * s.v + v) * l + t) * s.n4 + me.col;
-                    #[unroll]
-                    for j in 0..s.nt4 {
-                        x[comptime!(k * s.nt4 + j)] = V4::new(g) * V4::cast_from(c2[row + j]);
-                    }
-                }
+                store(&mut ps, &next_pt, comptime!(s.p_size()), s);
+                store(&mut pns, &next_pn, comptime!(s.p_size()), s);
+                clear(&mut x, s);
+                add_output(&mut x, &signals, &rows, comptime!(s.row_size()), &me, s);
                 put_active(&mut xs, &x, &me, s);
                 sync_cube();
                 propagate(&mut lam, &pns, &xs, &me, s);
                 clear(&mut ph, s);
                 propagate(&mut ph, &ps, &hs, &me, s);
                 put(&mut hs, comptime!(s.buffer()), &ph, &me, s);
-                #[unroll]
-                for k in 0..s.tv {
-                    let v = min(me.row + k, comptime!(s.v - 1).runtime());
-                    let row = ((sample * s.v + v) * l + t) * s.n4 + me.col;
-                    #[unroll]
-                    for j in 0..s.nt4 {
-                        x[comptime!(k * s.nt4 + j)] = V4::cast_from(b[row + j]);
-                    }
-                }
                 add_outer_p(&mut gp, &xs, &hs, s);
+                fetch_signal::<F>(&mut next_u, u, &before, s);
+                fetch_signal::<F>(&mut next_delta, delta, &before, s);
+                fetch_signal::<F>(&mut next_dy, dy, &before, s);
+                fetch_rows::<F>(&mut next_rows, b, c1, c2, &before, s);
+                if comptime!(!again) {
+                    fetch_state(&mut h, checkpoints, t * b_len + sample, &me, d_len, s);
+                }
                 sync_cube();
             }
         }
@@ -357,7 +350,8 @@ pub fn fused_backward<F: Float>(
                     cube * comptime!(s.v * s.n4) * l,
                     &hs,
                     0usize,
-                    &dys,
+                    &signals,
+                    comptime!(OUTPUT),
                     t,
                     l,
                     s,
@@ -368,7 +362,8 @@ pub fn fused_backward<F: Float>(
                 cube * comptime!(s.v * s.n4) * l,
                 &hs,
                 comptime!(s.buffer()),
-                &dys,
+                &signals,
+                comptime!(OUTPUT),
                 t,
                 l,
                 s,
@@ -376,17 +371,17 @@ pub fn fused_backward<F: Float>(
             put(&mut xs, 0usize, &lam, &me, s);
             #[unroll]
             for k in 0..s.tv {
-                let v = min(me.row + k, comptime!(s.v - 1).runtime());
-                let at = ((sample * s.v + v) * l + t) * d_len + me.d;
-                let step = f32::cast_from(delta[at]);
-                let input = f32::cast_from(u[at]);
+                let step = signal(&signals, comptime!(STEP), k, &me, s);
+                let input = signal(&signals, comptime!(INPUT), k, &me, s);
+                let weight = signal(&signals, comptime!(OUTPUT), k, &me, s);
+                let row = row_at(k, &me, s);
                 let inside = me.row + k < s.v;
                 let mut to_delta = V4::new(0.0f32);
                 let mut to_u = V4::new(0.0f32);
                 #[unroll]
                 for j in 0..s.nt4 {
                     let i = comptime!(k * s.nt4 + j);
-                    let into = x[i];
+                    let into = rows[row + j];
                     // exp(Δ A) g, as the state without its new part.
                     let state = hs[at_own(&me, k, j, s)];
                     let kept = state - V4::new(step * input) * into;
@@ -399,24 +394,29 @@ pub fn fused_backward<F: Float>(
                     x[i] = kept_if(me.active, decay * lam[i]);
                 }
                 let g_delta = total(to_delta);
-                let g_u = total(to_u) * step;
-                if comptime!(s.slices() > 1) {
+                let mut g_u = total(to_u) * step;
+                if comptime!(s.skip) {
+                    g_u = fma(gain, weight, g_u);
+                }
+                if comptime!(s.slice_sums() > 1) {
                     if me.owner {
-                        let to = (me.slice * comptime!(s.rows()) + me.row + k) * s.dg + me.lane;
+                        let to =
+                            me.slice * comptime!(s.slice_pitch()) + (me.row + k) * s.dg + me.lane;
                         sums[to] = g_delta;
                         sums[to + comptime!(s.slice_sums())] = g_u;
                     }
-                } else if me.active && inside {
-                    ddelta[at] = F::cast_from(g_delta);
-                    let mut out = g_u;
-                    if comptime!(s.skip) {
-                        out = fma(skip[me.d], f32::cast_from(dy[at]), out);
+                } else {
+                    let g_delta = over_slices(g_delta, s);
+                    let g_u = over_slices(g_u, s);
+                    if me.active && inside && me.slice == 0 {
+                        let at = ((sample * s.v + me.row + k) * l + t) * d_len + me.d;
+                        ddelta[at] = F::cast_from(g_delta);
+                        du[at] = F::cast_from(g_u);
                     }
-                    du[at] = F::cast_from(out);
                 }
                 if comptime!(s.skip) {
                     if inside && me.slice == 0 {
-                        gskip = fma(input, f32::cast_from(dy[at]), gskip);
+                        gskip = fma(input, weight, gskip);
                     }
                 }
             }
@@ -427,12 +427,13 @@ pub fn fused_backward<F: Float>(
                 cube * comptime!(s.v * s.n4) * l,
                 &xs,
                 0usize,
-                &dus,
+                &signals,
+                comptime!(DRIVE),
                 t,
                 l,
                 s,
             );
-            if comptime!(s.slices() > 1) {
+            if comptime!(s.slice_sums() > 1) {
                 let count = comptime!(s.v * s.dg);
                 for i in 0..comptime!(count.div_ceil(s.units)) {
                     let k = i * s.units + unit;
@@ -442,32 +443,26 @@ pub fn fused_backward<F: Float>(
                         let mut to_u = 0.0f32;
                         #[unroll]
                         for slice in 0..comptime!(s.slices()) {
-                            let from = k + comptime!(slice * s.rows() * s.dg);
+                            let from = k + comptime!(slice * s.slice_pitch());
                             to_delta += sums[from];
                             to_u += sums[from + comptime!(s.slice_sums())];
                         }
                         let at = ((sample * s.v + k / s.dg) * l + t) * d_len + d;
-                        if comptime!(s.skip) {
-                            to_u = fma(skip[d], f32::cast_from(dy[at]), to_u);
-                        }
                         ddelta[at] = F::cast_from(to_delta);
                         du[at] = F::cast_from(to_u);
                     }
                 }
             }
-        } else if me.active {
-            #[unroll]
-            for k in 0..s.tv {
-                #[unroll]
-                for j in 0..s.nt4 {
-                    if me.row + k < s.v {
-                        dinitial[state_at(sample, &me, k, d_len, s) + j] =
-                            lam[comptime!(k * s.nt4 + j)];
-                    }
-                }
-            }
+        } else {
+            store_state(dinitial, &lam, sample, &me, d_len, s);
         }
         sync_cube();
+        // Nobody reads the operands of this step any more.
+        if live {
+            store_inputs::<F>(&mut signals, &next_u, &next_delta, s);
+            store_weights::<F>(&mut signals, &next_u, &next_delta, &next_dy, d_len, s);
+            store_rows::<F>(&mut rows, &next_rows, s);
+        }
     }
 
     // The sums over time.
@@ -482,68 +477,16 @@ pub fn fused_backward<F: Float>(
     let w_out = comptime!(s.w_size() * if s.root { 2 } else { 1 });
     write_w(part_w, cube * w_out, &gw, &mut xs, s);
     sync_cube();
-    // dA and dD: over the groups of vertices, in their order.
-    if me.owner {
-        #[unroll]
-        for j in 0..s.nt4 {
-            xs[(me.group * s.dg + me.lane) * s.n4 + me.col + j] = ga[j];
-        }
-        if me.slice == 0 {
-            dys[me.group * s.dg + me.lane] = gskip;
-        }
-    }
-    sync_cube();
-    let count = comptime!(s.dg * s.n4);
-    for i in 0..comptime!(count.div_ceil(s.units)) {
-        let k = i * s.units + unit;
-        let d = CUBE_POS_X as usize * s.dg + k / s.n4;
-        if k < count && d < d_len {
-            let mut sum = V4::new(0.0f32);
-            for group in 0..comptime!(s.groups()) {
-                sum += xs[group * comptime!(s.dg * s.n4) + k];
-            }
-            part_a[(sample * d_len + d) * s.n4 + k % s.n4] = sum;
-        }
-    }
-    if comptime!(s.skip) {
-        for i in 0..comptime!(s.dg.div_ceil(s.units)) {
-            let k = i * s.units + unit;
-            let d = CUBE_POS_X as usize * s.dg + k;
-            if k < s.dg && d < d_len {
-                let mut sum = 0.0f32;
-                for group in 0..comptime!(s.groups()) {
-                    sum += dys[group * s.dg + k];
-                }
-                part_skip[sample * d_len + d] = sum;
-            }
-        }
-    }
-}
-
-/// Index of a unit's own vector in a state buffer.
-#[cube]
-fn at_own(me: &Place, #[comptime] k: usize, #[comptime] j: usize, #[comptime] s: Plan) -> usize {
-    at(me.row, me.lane, me.col, s) + comptime!(k * s.row_pitch() + j)
-}
-
-/// Zero where the channel does not exist: what sums over channels read.
-#[cube]
-fn kept_if(active: bool, x: V4) -> V4 {
-    x * V4::new(select(active, 1.0f32, 0.0f32))
-}
-
-/// As [`put`], zeros for channels that do not exist.
-#[cube]
-fn put_active(into: &mut Shared<[V4]>, from: &Array<V4>, me: &Place, #[comptime] s: Plan) {
-    if me.owner {
-        let base = at(me.row, me.lane, me.col, s);
-        #[unroll]
-        for k in 0..s.tv {
-            #[unroll]
-            for j in 0..s.nt4 {
-                into[base + comptime!(k * s.row_pitch() + j)] =
-                    kept_if(me.active, from[comptime!(k * s.nt4 + j)]);
-            }
-        }
-    }
+    write_channels(
+        part_a,
+        part_skip,
+        &ga,
+        gskip,
+        sample,
+        d_len,
+        &mut xs,
+        &mut signals,
+        &me,
+        s,
+    );
 }

@@ -1,5 +1,6 @@
 //! The fused forward kernel: one pass over time, the state never leaves the cube.
 
+use super::ahead::*;
 use super::tile::*;
 use cubecl::prelude::*;
 
@@ -7,17 +8,15 @@ use cubecl::prelude::*;
 /// `hs` when n is spread over several units) to h_t in registers.
 #[cube]
 #[allow(clippy::too_many_arguments)]
-pub fn advance<F: Float>(
+pub fn advance(
     h: &mut Array<V4>,
     ph: &Array<V4>,
     hs: &Shared<[V4]>,
     w_root: &Shared<[V4]>,
     w_rel: &Shared<[V4]>,
     a: &Array<V4>,
-    u: &[F],
-    delta: &[F],
-    b: &[Vector<F, Const<4>>],
-    time: &Time,
+    signals: &Shared<[f32]>,
+    rows: &Shared<[V4]>,
     me: &Place,
     #[comptime] s: Plan,
 ) {
@@ -48,16 +47,14 @@ pub fn advance<F: Float>(
     }
     #[unroll]
     for k in 0..s.tv {
-        let v = min(me.row + k, comptime!(s.v - 1).runtime());
-        let at = ((time.sample * s.v + v) * time.l + time.t) * time.d_len + me.d;
-        let step = f32::cast_from(delta[at]);
-        let drive = step * f32::cast_from(u[at]);
-        let row = ((time.sample * s.v + v) * time.l + time.t) * s.n4 + me.col;
+        let step = signal(signals, comptime!(STEP), k, me, s);
+        let drive = step * signal(signals, comptime!(INPUT), k, me, s);
+        let row = row_at(k, me, s);
         #[unroll]
         for j in 0..s.nt4 {
             let i = comptime!(k * s.nt4 + j);
             let decay = (a[j] * V4::new(step)).exp();
-            h[i] = fma(decay, h[i], V4::new(drive) * V4::cast_from(b[row + j]));
+            h[i] = fma(decay, h[i], V4::new(drive) * rows[row + j]);
         }
     }
 }
@@ -112,6 +109,24 @@ pub fn fused_forward<F: Float>(
     let mut w_root = Shared::<[V4]>::new_slice(comptime!(if s.root { s.w_size() } else { 1 }));
     let mut w_rel = Shared::<[V4]>::new_slice(comptime!(s.w_size()));
     let mut sums = Shared::<[f32]>::new_slice(comptime!(s.slice_sums()));
+    let mut signals = Shared::<[f32]>::new_slice(comptime!(2 * s.signal_size()));
+    let mut rows = Shared::<[V4]>::new_slice(comptime!(s.rows_size()));
+
+    let mut next_u = Array::<F>::new(comptime!(s.share(s.signal_size())));
+    let mut next_delta = Array::<F>::new(comptime!(s.share(s.signal_size())));
+    let mut next_rows = Array::<Vector<F, Const<4>>>::new(comptime!(s.share(s.rows_size())));
+    let mut next_p = Array::<V4>::new(comptime!(if s.p_steps { s.share(s.p_size()) } else { 1 }));
+    let first = Time {
+        sample,
+        t: 0usize.runtime(),
+        l,
+        d_len,
+    };
+    fetch_signal::<F>(&mut next_u, u, &first, s);
+    fetch_signal::<F>(&mut next_delta, delta, &first, s);
+    fetch_rows::<F>(&mut next_rows, b, c1, c2, &first, s);
+    store_inputs::<F>(&mut signals, &next_u, &next_delta, s);
+    store_rows::<F>(&mut rows, &next_rows, s);
 
     if comptime!(s.root) {
         stage(&mut w_root, a_root, 0usize, comptime!(s.w_size()), s);
@@ -130,6 +145,12 @@ pub fn fused_forward<F: Float>(
     for j in 0..s.nt4 {
         ra[j] = a[me.d * s.n4 + me.col + j];
     }
+    let mut gain = 0.0f32;
+    if comptime!(s.skip) {
+        if me.slice == 0 {
+            gain = skip[me.d];
+        }
+    }
     let mut h = Array::<V4>::new(comptime!(s.owned()));
     let mut ph = Array::<V4>::new(comptime!(s.owned()));
     #[unroll]
@@ -147,6 +168,10 @@ pub fn fused_forward<F: Float>(
         }
     }
     put(&mut hs, 0usize, &h, &me, s);
+    if comptime!(s.p_steps) {
+        let from = p_offset(sample, min(1usize, l - 1), l, s);
+        fetch(&mut next_p, pt, from, comptime!(s.p_size()), s);
+    }
     sync_cube();
     if comptime!(s.state) {
         propagate(&mut ph, &ps, &hs, &me, s);
@@ -172,61 +197,63 @@ pub fn fused_forward<F: Float>(
                 }
             }
         }
-        let time = Time {
-            sample,
-            t,
-            l,
-            d_len,
-        };
-        advance::<F>(
-            &mut h, &ph, &hs, &w_root, &w_rel, &ra, u, delta, b, &time, &me, s,
+        advance(
+            &mut h, &ph, &hs, &w_root, &w_rel, &ra, &signals, &rows, &me, s,
         );
-        if comptime!(s.p_steps) {
-            if t + 1 < l {
-                stage(
-                    &mut next_ps,
-                    pt,
-                    p_offset(sample, t + 1, l, s),
-                    comptime!(s.p_size()),
-                    s,
-                );
-            }
+        // Before a barrier: the compiler moves loads towards their use, but not across it.
+        if t + 1 < l {
+            let next = Time {
+                sample,
+                t: t + 1,
+                l,
+                d_len,
+            };
+            fetch_rows::<F>(&mut next_rows, b, c1, c2, &next, s);
+            fetch_signal::<F>(&mut next_u, u, &next, s);
+            fetch_signal::<F>(&mut next_delta, delta, &next, s);
         }
         sync_cube();
         put(&mut hs, 0usize, &h, &me, s);
+        if comptime!(s.p_steps) {
+            if t + 1 < l {
+                store(&mut next_ps, &next_p, comptime!(s.p_size()), s);
+            }
+        }
         clear(&mut ph, s);
         sync_cube();
         propagate(&mut ph, &ps, &hs, &me, s);
 
         #[unroll]
         for k in 0..s.tv {
-            let v = min(me.row + k, comptime!(s.v - 1).runtime());
-            let row = ((sample * s.v + v) * l + t) * s.n4 + me.col;
+            let row = row_at(k, &me, s);
             let mut read = V4::new(0.0f32);
             #[unroll]
             for j in 0..s.nt4 {
                 let i = comptime!(k * s.nt4 + j);
-                read = fma(ph[i], V4::cast_from(c2[row + j]), read);
+                read = fma(ph[i], rows[row + comptime!(s.row_size()) + j], read);
                 if comptime!(s.c1) {
                     read = fma(
                         hs[at(me.row + k, me.lane, me.col + j, s)],
-                        V4::cast_from(c1[row + j]),
+                        rows[row + comptime!(2 * s.row_size()) + j],
                         read,
                     );
                 }
             }
-            let part = total(read);
-            if comptime!(s.slices() > 1) {
+            let mut part = total(read);
+            if comptime!(s.skip) {
+                part = fma(gain, signal(&signals, comptime!(INPUT), k, &me, s), part);
+            }
+            if comptime!(s.slice_sums() > 1) {
                 if me.owner {
-                    sums[(me.slice * comptime!(s.rows()) + me.row + k) * s.dg + me.lane] = part;
+                    sums[me.slice * comptime!(s.slice_pitch()) + (me.row + k) * s.dg + me.lane] =
+                        part;
                 }
-            } else if me.active && me.row + k < s.v {
-                let at = ((sample * s.v + v) * l + t) * d_len + me.d;
-                let mut out = part;
-                if comptime!(s.skip) {
-                    out = fma(skip[me.d], f32::cast_from(u[at]), out);
+            } else {
+                part = over_slices(part, s);
+                if me.active && me.slice == 0 && me.row + k < s.v {
+                    let at = ((sample * s.v + me.row + k) * l + t) * d_len + me.d;
+                    y[at] = F::cast_from(part);
                 }
-                y[at] = F::cast_from(out);
             }
         }
         if comptime!(s.p_steps) {
@@ -234,18 +261,25 @@ pub fn fused_forward<F: Float>(
             if t + 1 < l {
                 clear(&mut ph, s);
                 propagate(&mut ph, &next_ps, &hs, &me, s);
-                sync_cube();
-                for i in 0..comptime!(s.p_size().div_ceil(s.units)) {
-                    let k = i * s.units + UNIT_POS as usize;
-                    if k < comptime!(s.p_size()) {
-                        ps[k] = next_ps[k];
-                    }
-                }
+            }
+        }
+        sync_cube();
+        if t + 1 < l {
+            store_inputs::<F>(&mut signals, &next_u, &next_delta, s);
+            store_rows::<F>(&mut rows, &next_rows, s);
+            if comptime!(s.p_steps) {
+                store(&mut ps, &next_p, comptime!(s.p_size()), s);
             }
         }
         if comptime!(s.slices() > 1) {
             put(&mut hs, comptime!(s.buffer()), &ph, &me, s);
-            sync_cube();
+        }
+        if comptime!(s.p_steps) {
+            let from = p_offset(sample, min(t + 2, l - 1), l, s);
+            fetch(&mut next_p, pt, from, comptime!(s.p_size()), s);
+        }
+        sync_cube();
+        if comptime!(s.slice_sums() > 1) {
             // One unit per (v, d) adds the slices, in their order.
             let count = comptime!(s.v * s.dg);
             for i in 0..comptime!(count.div_ceil(s.units)) {
@@ -255,12 +289,9 @@ pub fn fused_forward<F: Float>(
                     let mut out = 0.0f32;
                     #[unroll]
                     for slice in 0..comptime!(s.slices()) {
-                        out += sums[slice * comptime!(s.rows() * s.dg) + k];
+                        out += sums[comptime!(slice * s.slice_pitch()) + k];
                     }
                     let at = ((sample * s.v + k / s.dg) * l + t) * d_len + d;
-                    if comptime!(s.skip) {
-                        out = fma(skip[d], f32::cast_from(u[at]), out);
-                    }
                     y[at] = F::cast_from(out);
                 }
             }

@@ -8,6 +8,7 @@
 // `is_multiple_of`.
 #![allow(clippy::collapsible_if, clippy::manual_is_multiple_of)]
 
+mod ahead;
 mod backward;
 mod forward;
 mod large;

@@ -2,7 +2,7 @@
 
 use burn::backend::TensorMetadata;
 use burn_cubecl::CubeBackend;
-use cubecl::prelude::*;
+use cubecl::{ir::features::Plane, prelude::*};
 
 use super::super::backend::{Operands, ScanSpec};
 use super::tile::Plan;
@@ -55,11 +55,13 @@ impl Limits {
     }
 }
 
-/// Shared memory of a kernel, and the cycles of a step that do not shrink with the cube.
-type Kernel = (fn(&Plan) -> usize, f64);
+/// Shared memory of a kernel, the registers of a unit beside those of what it owns, and the cycles
+/// of a step that do not shrink with the cube.
+type Kernel = (fn(&Plan) -> usize, usize, f64);
 
-const FORWARD: Kernel = (Plan::forward_bytes, 300.0);
-const BACKWARD: Kernel = (Plan::backward_bytes, 1500.0);
+const FORWARD: Kernel = (Plan::forward_bytes, 100, 300.0);
+/// The backward kernel always takes all registers there are.
+const BACKWARD: Kernel = (Plan::backward_bytes, 255, 1500.0);
 
 /// Elements of a state whose element-wise kernels and products keep a device busy.
 const FILLS_A_DEVICE: usize = 1 << 20;
@@ -71,7 +73,10 @@ impl Plan {
     /// For the forward kernel with checkpoints every `every` steps (0: none); none if the state
     /// of one channel does not fit a cube.
     pub fn forward(sizes: &Sizes, spec: &ScanSpec, every: usize, client: &Client) -> Option<Self> {
-        let base = Self::base(sizes, spec, every);
+        let base = Self {
+            plane: plane(client),
+            ..Self::base(sizes, spec, every)
+        };
         base.best(sizes, Limits::of(client), FORWARD)
     }
 
@@ -84,6 +89,7 @@ impl Plan {
     ) -> Option<Self> {
         let base = Self {
             state_grad,
+            plane: plane(client),
             ..Self::base(sizes, spec, spec.every)
         };
         base.best(sizes, Limits::of(client), BACKWARD)
@@ -104,12 +110,18 @@ impl Plan {
             skip: spec.skip,
             state: spec.state,
             state_grad: false,
+            plane: 0,
             p_batch: sizes.p_batch,
             p_steps: sizes.p_steps,
         }
     }
 
-    fn best(self, sizes: &Sizes, limits: Limits, (bytes, overhead): Kernel) -> Option<Self> {
+    fn best(
+        self,
+        sizes: &Sizes,
+        limits: Limits,
+        (bytes, registers, overhead): Kernel,
+    ) -> Option<Self> {
         // Larger graphs fit some cubes, one at a time; matrix products over the whole device are
         // faster when there is enough to fill it.
         if sizes.v > 64 && sizes.b * sizes.v * sizes.d * sizes.n >= FILLS_A_DEVICE {
@@ -135,7 +147,7 @@ impl Plan {
                     if !fits {
                         continue;
                     }
-                    let cycles = plan.cycles(sizes, bytes(&plan), overhead);
+                    let cycles = plan.cycles(sizes, bytes(&plan), registers, overhead);
                     if best.as_ref().is_none_or(|(least, _)| cycles < *least) {
                         best = Some((cycles, plan));
                     }
@@ -151,13 +163,13 @@ impl Plan {
     /// its instructions one after the other, or the core for those of all its units, or its shared
     /// memory for their reads; and `overhead` (barriers, sums over channels). Constants are those of an H100, on which the
     /// order was compared with measurements; a smaller GPU orders plans much the same.
-    fn cycles(&self, sizes: &Sizes, bytes: usize, overhead: f64) -> f64 {
+    fn cycles(&self, sizes: &Sizes, bytes: usize, registers: usize, overhead: f64) -> f64 {
         const CORES: usize = 132;
         const CORE_BYTES: usize = 228 * 1024;
         const CORE_REGISTERS: usize = 65_536;
         let cubes = sizes.b * sizes.d.div_ceil(self.dg);
         // Accumulators, what is read for them, and the running sums.
-        let registers = (100 + 8 * self.owned()).min(255);
+        let registers = (registers + 8 * self.owned()).min(255);
         let room = (CORE_BYTES / (bytes + 1024))
             .min(CORE_REGISTERS / (self.units * registers))
             .max(1);
@@ -167,9 +179,10 @@ impl Plan {
         let (v, n4) = (self.v as f64, self.n4 as f64);
         let (tv, nt4, p4) = (self.tv as f64, self.nt4 as f64, self.p_vectors() as f64);
         let instructions =
-            v * (4.0 * tv * nt4 + nt4 + p4) + n4 * (16.0 * tv * nt4 + tv + 4.0 * nt4);
-        // A vector that lanes read apart takes four cycles of shared memory, one they share one.
-        let reads = v * (4.0 * nt4 + 2.0 * p4) + n4 * (4.0 * tv + 4.0 * nt4);
+            v * (4.0 * tv * nt4 + nt4 + p4) + n4 * (16.0 * tv * nt4 + tv + 8.0 * nt4);
+        // A vector takes two cycles of shared memory where neighbouring units read the same one,
+        // else four.
+        let reads = v * (4.0 * nt4 + 2.0 * p4) + n4 * (2.0 * tv + 16.0 * nt4);
         // Beyond this the registers of a unit go to memory.
         let spilled = if self.owned() > 10 || self.units > 256 {
             1.4
@@ -202,8 +215,11 @@ impl Plan {
     fn forward_bytes(&self) -> usize {
         let buffers = if self.slices() > 1 { 2 } else { 1 };
         let p = if self.p_steps { 2 } else { 1 };
-        16 * (buffers * self.buffer() + p * self.p_size() + self.matrices() * self.w_size())
-            + 4 * self.slice_sums()
+        16 * (buffers * self.buffer()
+            + p * self.p_size()
+            + self.matrices() * self.w_size()
+            + self.rows_size())
+            + 4 * (self.slice_sums() + 2 * self.signal_size())
             + 64
     }
 
@@ -213,13 +229,25 @@ impl Plan {
         16 * (3 * self.buffer()
             + self.pool()
             + 2 * self.p_size()
-            + again * self.matrices() * self.w_size())
-            + 4 * (2 * self.rows() * self.dg + 2 * self.slice_sums())
+            + again * self.matrices() * self.w_size()
+            + self.rows_size())
+            + 4 * (4 * self.signal_size() + 2 * self.slice_sums())
             + 64
     }
 
     fn matrices(&self) -> usize {
         if self.root { 2 } else { 1 }
+    }
+}
+
+/// Units of a plane, if they can exchange values and the number is the same everywhere.
+fn plane(client: &Client) -> usize {
+    let properties = client.properties();
+    let hardware = &properties.hardware;
+    let known = hardware.plane_size_min == hardware.plane_size_max;
+    match known && properties.features.plane.contains(Plane::Ops) {
+        true => hardware.plane_size_max as usize,
+        false => 0,
     }
 }
 

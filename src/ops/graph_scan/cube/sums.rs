@@ -48,8 +48,8 @@ impl Plan {
 }
 
 /// out[v, n] = Σ over the channels of the cube of weight[v, d] x[v, d, n]; `x` is the state buffer
-/// that starts at `offset`, `out` one cube's (b, v, l, n) at `first`. The weights of channels that
-/// do not exist are zero.
+/// that starts at `offset`, `out` one cube's (b, v, l, n) at `first`, `weight` one of the operands
+/// in `weights`. The weights of channels that do not exist are zero.
 #[cube]
 #[allow(clippy::too_many_arguments)]
 pub fn over_channels(
@@ -57,7 +57,8 @@ pub fn over_channels(
     first: usize,
     x: &Shared<[V4]>,
     #[comptime] offset: usize,
-    weight: &Shared<[f32]>,
+    weights: &Shared<[f32]>,
+    #[comptime] weight: usize,
     t: usize,
     l: usize,
     #[comptime] s: Plan,
@@ -72,7 +73,7 @@ pub fn over_channels(
             #[unroll]
             for lane in 0..s.dg {
                 sum = fma(
-                    V4::new(weight[v * s.dg + lane]),
+                    V4::new(weights[v * s.dg + comptime!(weight * s.signal_size() + lane)]),
                     x[at(v, lane, n4 + offset, s)],
                     sum,
                 );
@@ -357,6 +358,59 @@ pub fn write_w(
                     }
                     out[first + (row + c) * s.n4 + (tile % columns) * s.tn4 + j] = sum;
                 }
+            }
+        }
+    }
+}
+
+/// Adds the parts of dA and dD of the groups of vertices, in their order, and writes those of the
+/// cube's channels of a sample. All units must have left `pool` and `scalars`.
+#[cube]
+#[allow(clippy::too_many_arguments)]
+pub fn write_channels(
+    part_a: &mut [V4],
+    part_skip: &mut [f32],
+    ga: &Array<V4>,
+    gskip: f32,
+    sample: usize,
+    d_len: usize,
+    pool: &mut Shared<[V4]>,
+    scalars: &mut Shared<[f32]>,
+    me: &Place,
+    #[comptime] s: Plan,
+) {
+    if me.owner {
+        #[unroll]
+        for j in 0..s.nt4 {
+            pool[(me.group * s.dg + me.lane) * s.n4 + me.col + j] = ga[j];
+        }
+        if me.slice == 0 {
+            scalars[me.group * s.dg + me.lane] = gskip;
+        }
+    }
+    sync_cube();
+    let count = comptime!(s.dg * s.n4);
+    for i in 0..comptime!(count.div_ceil(s.units)) {
+        let k = i * s.units + UNIT_POS as usize;
+        let d = CUBE_POS_X as usize * s.dg + k / s.n4;
+        if k < count && d < d_len {
+            let mut sum = V4::new(0.0f32);
+            for group in 0..comptime!(s.groups()) {
+                sum += pool[group * comptime!(s.dg * s.n4) + k];
+            }
+            part_a[(sample * d_len + d) * s.n4 + k % s.n4] = sum;
+        }
+    }
+    if comptime!(s.skip) {
+        for i in 0..comptime!(s.dg.div_ceil(s.units)) {
+            let k = i * s.units + UNIT_POS as usize;
+            let d = CUBE_POS_X as usize * s.dg + k;
+            if k < s.dg && d < d_len {
+                let mut sum = 0.0f32;
+                for group in 0..comptime!(s.groups()) {
+                    sum += scalars[group * s.dg + k];
+                }
+                part_skip[sample * d_len + d] = sum;
             }
         }
     }

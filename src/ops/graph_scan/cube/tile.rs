@@ -1,8 +1,9 @@
 //! What the fused kernels share: how the state of a cube is laid out, and the products on it.
 //!
 //! A cube holds the state of one sample and `dg` channels, (v, dg, n), in shared memory as vectors
-//! of four along n. A unit owns four vertices × `nt4` vectors of one channel: it alone writes them,
-//! all units read them.
+//! of four along n. A unit owns `tv` vertices × `nt4` vectors of one channel: it alone writes them,
+//! all units read them. Neighbouring units share a channel: what mixes over n then reads the same
+//! vectors in neighbouring units, which the memory serves at once.
 
 use cubecl::prelude::*;
 
@@ -38,6 +39,8 @@ pub struct Plan {
     pub state: bool,
     /// There is a gradient of the last state.
     pub state_grad: bool,
+    /// Units of a plane that can exchange values; 0: they cannot, or the number is not known.
+    pub plane: usize,
     /// P differs from sample to sample.
     pub p_batch: bool,
     /// P differs from step to step.
@@ -73,20 +76,35 @@ impl Plan {
         self.n4 / self.nt4
     }
 
-    /// Vectors from one channel to the next in shared memory; odd, so that neighbouring channels
-    /// lie in different banks.
-    pub const fn channel_pitch(&self) -> usize {
-        self.n4 | 1
+    /// Channels after which one vector is left free in shared memory.
+    ///
+    /// The memory serves eight vectors at a time, which have to differ in their index modulo 8.
+    /// With the gap both ways of reading do: neighbouring units their own vectors, and units of
+    /// neighbouring channels the same vector of each.
+    pub const fn gap(&self) -> usize {
+        let mut gap = 8;
+        let mut n4 = self.n4;
+        while gap > 1 && n4.is_multiple_of(2) {
+            gap /= 2;
+            n4 /= 2;
+        }
+        gap
+    }
+
+    /// First vector of a channel of a row.
+    pub const fn channel(&self, lane: usize) -> usize {
+        lane * self.n4 + lane / self.gap()
     }
 
     /// Vectors from one vertex to the next; odd likewise.
     pub const fn row_pitch(&self) -> usize {
-        (self.dg * self.channel_pitch()) | 1
+        self.channel(self.dg) | 1
     }
 
-    /// Vectors of one state buffer.
+    /// Vectors of one state buffer. It ends half way through the memory's eight vectors, so that
+    /// units which read the same vectors of two buffers do not meet.
     pub const fn buffer(&self) -> usize {
-        self.rows() * self.row_pitch()
+        (self.rows() * self.row_pitch() + 4).next_multiple_of(8) - 4
     }
 
     /// Units that own a part of the state.
@@ -96,11 +114,23 @@ impl Plan {
 
     /// Values of a sum over slices that go through shared memory.
     pub const fn slice_sums(&self) -> usize {
-        if self.slices() > 1 {
-            self.slices() * self.rows() * self.dg
+        if self.slices() > 1 && !self.shuffles() {
+            self.slices() * self.slice_pitch()
         } else {
             1
         }
+    }
+
+    /// Neighbouring units of one plane hold the slices, and can add them without shared memory.
+    pub const fn shuffles(&self) -> bool {
+        self.slices().is_power_of_two()
+            && self.plane.is_multiple_of(self.slices())
+            && self.plane > 0
+    }
+
+    /// Values from one slice to the next in those sums; neighbouring slices lie in different banks.
+    pub const fn slice_pitch(&self) -> usize {
+        (self.rows() * self.dg).next_multiple_of(32) + 8
     }
 
     /// Vectors of the packed P of one step.
@@ -141,8 +171,8 @@ pub fn place(d_len: usize, #[comptime] s: Plan) -> Place {
     let owner = unit < comptime!(s.owners());
     // Units beyond the owners shadow the last one: they read in bounds and write nothing.
     let part = select(owner, unit, comptime!(s.owners() - 1).runtime());
-    let lane = part % s.dg;
-    let slice = (part / s.dg) % comptime!(s.slices());
+    let slice = part % comptime!(s.slices());
+    let lane = (part / comptime!(s.slices())) % s.dg;
     let group = part / comptime!(s.dg * s.slices());
     let d = CUBE_POS_X as usize * s.dg + lane;
     let inside = d < d_len;
@@ -161,7 +191,7 @@ pub fn place(d_len: usize, #[comptime] s: Plan) -> Place {
 /// Index of vector `n4` of (row, lane) in a state buffer.
 #[cube]
 pub fn at(row: usize, lane: usize, n4: usize, #[comptime] s: Plan) -> usize {
-    row * comptime!(s.row_pitch()) + lane * comptime!(s.channel_pitch()) + n4
+    row * comptime!(s.row_pitch()) + lane * s.n4 + lane / comptime!(s.gap()) + n4
 }
 
 /// acc[k][j] += Σ_w M[row + k, w] x[w][.., col + j]; `m` holds M packed by [`pack_p`].
@@ -275,6 +305,50 @@ pub fn put(
             }
         }
     }
+}
+
+/// Index of a unit's own vector in a state buffer.
+#[cube]
+pub fn at_own(
+    me: &Place,
+    #[comptime] k: usize,
+    #[comptime] j: usize,
+    #[comptime] s: Plan,
+) -> usize {
+    at(me.row, me.lane, me.col, s) + comptime!(k * s.row_pitch() + j)
+}
+
+/// Zero where the channel does not exist: what sums over channels read.
+#[cube]
+pub fn kept_if(active: bool, x: V4) -> V4 {
+    x * V4::new(select(active, 1.0f32, 0.0f32))
+}
+
+/// As [`put`], zeros for channels that do not exist.
+#[cube]
+pub fn put_active(into: &mut Shared<[V4]>, from: &Array<V4>, me: &Place, #[comptime] s: Plan) {
+    if me.owner {
+        let base = at(me.row, me.lane, me.col, s);
+        #[unroll]
+        for k in 0..s.tv {
+            #[unroll]
+            for j in 0..s.nt4 {
+                into[base + comptime!(k * s.row_pitch() + j)] =
+                    kept_if(me.active, from[comptime!(k * s.nt4 + j)]);
+            }
+        }
+    }
+}
+
+/// Sum over the slices of n, where [`Plan::shuffles`].
+#[cube]
+pub fn over_slices(x: f32, #[comptime] s: Plan) -> f32 {
+    let mut sum = x;
+    #[unroll]
+    for i in 0..comptime!(s.slices().ilog2()) {
+        sum += plane_shuffle_xor(sum, comptime!(1u32 << i));
+    }
+    sum
 }
 
 /// Fills a unit's registers with zeros.
