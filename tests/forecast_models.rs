@@ -26,7 +26,8 @@ impl Case {
             "model": c["model"], "history": 6, "horizon": c["horizon"], "report": [1],
             "targets": ["y"], "adaptive": c["adaptive"], "adaptive_dim": c["adaptive_dim"],
             "node_embedding": c["node_embedding"], "time_embedding": c["time_embedding"],
-            "bidirectional": c["bidirectional"], "head": c["head"], "per_node": c["per_node"],
+            "bidirectional": c["bidirectional"], "head": c["head"],
+            "readout_layers": c["readout_layers"], "per_node": c["per_node"],
             "anchor": false,
         });
         let mut model = json!({"dropout": 0.0});
@@ -52,6 +53,7 @@ impl Case {
             targets: 1,
             outputs: number("outputs"),
             graph: c["graph"] == Value::Bool(true),
+            masked: false,
         };
         Self {
             config: serde_json::from_value(config).unwrap(),

@@ -2,6 +2,7 @@
 
 pub mod arrays;
 mod record;
+mod text;
 
 use std::collections::BTreeMap;
 
@@ -19,7 +20,7 @@ use crate::report::{self, FoldRecord, RunRecord, TestRecord, loader_share};
 use crate::run::{Part, RunConfig, RunFolder};
 use crate::training::classification::{initial_model, predict_on};
 use crate::training::data::{self, FoldData};
-use crate::training::metrics::{Bootstrap, Predictions, Summary};
+use crate::training::metrics::{Bootstrap, Predictions, Summary, summarise};
 use crate::training::trainer::{best_weights, metrics_table};
 use crate::training::{checkpoint, history, trainer};
 
@@ -83,7 +84,7 @@ pub fn evaluate(folder: &RunFolder, device: &Device, cache: &CacheOptions) -> Re
         }
         parts.push(result);
     }
-    let summary = summarise(&parts);
+    let summary = run_summary(&parts);
     let evaluation = Evaluation {
         config,
         dataset,
@@ -210,7 +211,7 @@ fn values(result: &PartResult) -> BTreeMap<String, f64> {
         .collect()
 }
 
-fn summarise(parts: &[PartResult]) -> RunSummary {
+fn run_summary(parts: &[PartResult]) -> RunSummary {
     let all: Vec<BTreeMap<String, f64>> = parts.iter().map(values).collect();
     let over = |groups: BTreeMap<String, Vec<usize>>| {
         if groups.len() < 2 {
@@ -221,10 +222,10 @@ fn summarise(parts: &[PartResult]) -> RunSummary {
             .map(|members| {
                 let rows: Vec<_> = members.iter().map(|&i| all[i].clone()).collect();
                 let mean = |(name, s): (String, Summary)| (name, s.mean);
-                summary_of(&rows).into_iter().map(mean).collect()
+                summarise(&rows).into_iter().map(mean).collect()
             })
             .collect();
-        summary_of(&means)
+        summarise(&means)
     };
     let mut seeds: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     let mut subjects: BTreeMap<String, Vec<usize>> = BTreeMap::new();
@@ -237,21 +238,10 @@ fn summarise(parts: &[PartResult]) -> RunSummary {
         }
     }
     RunSummary {
-        parts: summary_of(&all),
+        parts: summarise(&all),
         seeds: over(seeds),
         subjects: over(subjects),
     }
-}
-
-fn summary_of(rows: &[BTreeMap<String, f64>]) -> BTreeMap<String, Summary> {
-    let names: std::collections::BTreeSet<&String> = rows.iter().flat_map(|r| r.keys()).collect();
-    names
-        .into_iter()
-        .filter_map(|name| {
-            let column = rows.iter().filter_map(|row| row.get(name).copied());
-            Some((name.clone(), Summary::of(column)?))
-        })
-        .collect()
 }
 
 fn write_part(place: &RunFolder, dataset: &Dataset, result: &PartResult) -> Result<()> {

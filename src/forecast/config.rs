@@ -62,7 +62,7 @@ pub struct ForecastConfig {
     pub targets: Vec<String>,
     /// Further features that go in, by name; `all` for all there are.
     pub covariates: Vec<String>,
-    /// What is known of the time of a step; `None`: what suits the clock of the series.
+    /// What is known of the time of a step; `None`: what suits the clock and the training part.
     pub calendar: Option<Vec<CalendarFeature>>,
     /// Which windows train, choose and test; `None`: the split of the protocol.
     pub split: Option<ForecastSplit>,
@@ -78,14 +78,19 @@ pub struct ForecastConfig {
     pub adaptive_dim: usize,
     /// Whether nodes have a learned embedding at the input.
     pub node_embedding: bool,
-    /// Whether times of day and days of the week have learned embeddings at the input.
+    /// Whether times of day and kinds of days, where the calendar has them, have learned embeddings at
+    /// the input.
     pub time_embedding: bool,
     /// Whether a second stack runs against time.
     pub bidirectional: bool,
     /// What the horizon is read from.
     pub head: Head,
+    /// Residual perceptrons between what `tgmamba` and `mamba` found and the horizon.
+    pub readout_layers: usize,
     /// Whether models forecast the difference from the last observed value.
     pub anchor: bool,
+    /// Whether the history of the targets goes in as the difference from it.
+    pub relative: bool,
     /// Whether `linear` has weights of its own for each node.
     pub per_node: bool,
     /// Loss.
@@ -123,7 +128,9 @@ impl Default for ForecastConfig {
             time_embedding: true,
             bidirectional: false,
             head: Head::Last,
+            readout_layers: 2,
             anchor: true,
+            relative: false,
             per_node: false,
             loss: LossKind::Mae,
             huber_delta: 1.0,

@@ -59,7 +59,7 @@ pub struct HostBatch {
     pub clock: Vec<f32>,
     /// Place in the day of the last step in, (b).
     pub slot: Vec<i32>,
-    /// Day of the week of it, (b).
+    /// Kind of its day, (b).
     pub weekday: Vec<i32>,
     /// The last observed scaled value of each target, 0 if there is none, (b, v, k).
     pub last: Vec<f32>,
@@ -80,7 +80,7 @@ pub struct Input {
     pub clock: Option<Tensor<3>>,
     /// Place in the day of the last step in, (b).
     pub slot: Tensor<1, Int>,
-    /// Day of the week of it, (b).
+    /// Kind of its day, (b).
     pub weekday: Tensor<1, Int>,
     /// Last observed scaled value of the targets, (b, v, k).
     pub last: Tensor<3>,
@@ -99,7 +99,7 @@ pub struct Sizes {
     pub clock: usize,
     /// Places in a day.
     pub slots: usize,
-    /// Days of the week.
+    /// Kinds of days: 7 days of the week, 2 with weekends, else 1.
     pub weekdays: usize,
     /// Steps in, l.
     pub history: usize,
@@ -111,6 +111,8 @@ pub struct Sizes {
     pub outputs: usize,
     /// Whether a graph is given.
     pub graph: bool,
+    /// Whether the last k features say where the targets were observed.
+    pub masked: bool,
 }
 
 /// The folds of a configuration: one, or one for each rolling origin.
@@ -183,12 +185,14 @@ impl ForecastData {
             .scaling
             .unwrap_or(tgmamba_graph::series::Scaling::Zscore);
         let scaler = SeriesScaler::fit(&series, &columns, k, &seen, scaling, config.transform)?;
+        let time = series.time.as_ref();
+        let calendar = config.calendar.clone().unwrap_or_else(|| {
+            let first = seen.iter().position(|s| *s).unwrap_or(0);
+            let end = seen.iter().rposition(|s| *s).map_or(first, |i| i + 1);
+            Calendar::suited(time, first..end)
+        });
         let data = Self {
-            calendar: Calendar::new(
-                series.time.as_ref(),
-                config.calendar.as_deref(),
-                config.horizon,
-            )?,
+            calendar: Calendar::new(time, &calendar, config.horizon)?,
             scaled: scaler.scaled(&series, &columns),
             masked: (0..k).any(|c| {
                 series.observed.is_some()
@@ -266,6 +270,7 @@ impl ForecastData {
             targets: config.targets.len(),
             outputs: config.outputs(),
             graph: !matches!(self.graph, Graphs::None),
+            masked: self.masked,
         }
     }
 

@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::models::weights;
 use crate::report::tables::{Table, number};
 use crate::run::{Part, RunConfig, RunFolder};
-use crate::training::metrics::Summary;
+use crate::training::metrics::{Summary, summarise};
 use crate::training::trainer::best_weights;
 
 /// Forecasts of more values than this are not written one by one.
@@ -112,7 +112,7 @@ pub fn evaluate(folder: &RunFolder, device: &Device) -> Result<ForecastEvaluatio
         parts.push(test_part(&config, &series, fold, part, &place, device)?);
     }
     let evaluation = ForecastEvaluation {
-        summary: summarise(&parts),
+        summary: summarise(&parts.iter().map(|p| named(&p.scores)).collect::<Vec<_>>()),
         config,
         parts,
     };
@@ -273,18 +273,6 @@ pub fn named(scores: &ForecastScores) -> BTreeMap<String, f64> {
         }
     }
     all
-}
-
-fn summarise(parts: &[PartResult]) -> BTreeMap<String, Summary> {
-    let rows: Vec<BTreeMap<String, f64>> = parts.iter().map(|p| named(&p.scores)).collect();
-    let names: std::collections::BTreeSet<&String> = rows.iter().flat_map(|r| r.keys()).collect();
-    names
-        .into_iter()
-        .filter_map(|name| {
-            let column = rows.iter().filter_map(|r| r.get(name).copied());
-            Some((name.clone(), Summary::of(column)?))
-        })
-        .collect()
 }
 
 fn cell(value: Option<f64>) -> String {

@@ -152,11 +152,7 @@ pub fn resolve(user: Value) -> Result<Resolved> {
                 "see --help and the README for the settings",
             )
         })?;
-    let mut forecast = forecast.filled(&protocol);
-    if forecast.calendar.is_none() {
-        let calendar = super::calendar::Calendar::new(series.time.as_ref(), None, 0)?;
-        forecast.calendar = Some(calendar.features().to_vec());
-    }
+    let forecast = forecast.filled(&protocol);
     forecast.validate()?;
     value["forecast"] = serde_json::to_value(&forecast)
         .map_err(|e| Error::config("forecast", e.to_string(), "report this as a defect"))?;
@@ -182,6 +178,10 @@ pub fn resolve(user: Value) -> Result<Resolved> {
             num_vertices: sizes.nodes,
             ..config.model
         };
+        config.forecast = Some(ForecastConfig {
+            calendar: Some(data.calendar.features().to_vec()),
+            ..forecast
+        });
     }
     Ok(Resolved {
         config,

@@ -10,6 +10,7 @@ pub mod matmul;
 pub mod selective_scan;
 #[cfg(feature = "flex")]
 mod simd;
+pub mod sparse;
 
 pub use graph_scan::{GraphMixing, ScanInput, ScanOutput, graph_scan};
 pub use selective_scan::{SelectiveScanInput, SelectiveScanOutput, selective_scan};

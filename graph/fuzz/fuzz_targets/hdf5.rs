@@ -8,6 +8,7 @@ use tgmamba_graph::formats::dreem::Night;
 use tgmamba_graph::formats::hdf5::Hdf5;
 
 fuzz_target!(|data: &[u8]| {
+    tgmamba_graph_fuzz::let_foreign_panics_pass();
     let path = Path::new("fuzz");
     let Ok(file) = Hdf5::parse(data, path) else {
         return;

@@ -7,6 +7,7 @@ use tgmamba_graph::formats::Panel;
 use tgmamba_graph::table;
 
 fuzz_target!(|data: &[u8]| {
+    tgmamba_graph_fuzz::let_foreign_panics_pass();
     let path = Path::new("fuzz");
     if let Ok(table) = table::parse_ipc(data, path) {
         let _ = Panel::wide(&table, path, &Default::default());

@@ -6,6 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use tgmamba_graph::formats::npy::{self, Npz};
 
 fuzz_target!(|data: &[u8]| {
+    tgmamba_graph_fuzz::let_foreign_panics_pass();
     let path = Path::new("fuzz");
     let _ = npy::parse(data, path);
     if let Ok(mut npz) = Npz::parse(data, path) {

@@ -6,6 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use tgmamba_graph::formats::pandas::Store;
 
 fuzz_target!(|data: &[u8]| {
+    tgmamba_graph_fuzz::let_foreign_panics_pass();
     let Ok(store) = Store::parse(data, Path::new("fuzz")) else {
         return;
     };

@@ -1,12 +1,15 @@
 //! Learned identities of nodes and times, and the graph made of learned embeddings.
 
 use burn::module::{Module, Param};
+use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{
     Device, Distribution, Tensor,
     activation::{relu, sigmoid, softmax},
 };
 
+use crate::forecast::config::ForecastConfig;
 use crate::forecast::data::{Input, Sizes};
+use crate::nn::linear;
 use crate::nn::propagation::row_normalised;
 use crate::ops::matmul::matmul;
 
@@ -20,7 +23,7 @@ fn table(rows: usize, width: usize, device: &Device) -> Param<Tensor<2>> {
     ))
 }
 
-/// Embeddings of nodes (v, m), of times of day and of days of the week.
+/// Embeddings of nodes (v, m), of times of day and of kinds of days.
 #[derive(Module, Debug)]
 pub struct Identities {
     pub node: Option<Param<Tensor<2>>>,
@@ -30,7 +33,8 @@ pub struct Identities {
 
 impl Identities {
     /// Tables of width `m`; those that would have one row are left out.
-    pub fn new(sizes: Sizes, m: usize, nodes: bool, times: bool, device: &Device) -> Self {
+    pub fn new(config: &ForecastConfig, sizes: Sizes, m: usize, device: &Device) -> Self {
+        let (nodes, times) = (config.node_embedding, config.time_embedding);
         let some = |wanted: bool, rows: usize| (wanted && rows > 1).then(|| table(rows, m, device));
         Self {
             node: some(nodes, sizes.nodes),
@@ -65,6 +69,48 @@ impl Identities {
             }
         }
         rows
+    }
+}
+
+/// What layers along time start from, (b, v, l, m):
+///
+/// ```text
+/// W_x x + b + W_c clock + E_node + E_time of day + E_kind of day
+/// ```
+///
+/// The embeddings are those of the last step in, the same at every step (STID, arXiv:2208.05233).
+#[derive(Module, Debug)]
+pub struct Inputs {
+    pub in_proj: Linear,
+    pub clock_proj: Option<Linear>,
+    pub identities: Identities,
+}
+
+impl Inputs {
+    /// Random weights, width `m`.
+    pub fn new(config: &ForecastConfig, sizes: Sizes, m: usize, device: &Device) -> Self {
+        let clock = config.time_embedding && sizes.clock > 0;
+        Self {
+            in_proj: LinearConfig::new(sizes.features, m).init(device),
+            clock_proj: clock.then(|| {
+                LinearConfig::new(sizes.clock, m)
+                    .with_bias(false)
+                    .init(device)
+            }),
+            identities: Identities::new(config, sizes, m, device),
+        }
+    }
+
+    /// (b, v, l, m).
+    pub fn forward(&self, input: &Input) -> Tensor<4> {
+        let mut hidden = linear(&self.in_proj, input.x.clone());
+        if let (Some(layer), Some(clock)) = (&self.clock_proj, &input.clock) {
+            hidden = hidden + linear(layer, clock.clone()).unsqueeze_dim::<4>(1);
+        }
+        for rows in self.identities.rows(input) {
+            hidden = hidden + rows.unsqueeze_dim::<4>(2);
+        }
+        hidden
     }
 }
 

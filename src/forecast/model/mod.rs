@@ -4,6 +4,7 @@
 pub mod embedding;
 pub mod gru;
 pub mod linear;
+pub mod readout;
 pub mod s4d;
 pub mod stid;
 pub mod tgmamba;
@@ -94,6 +95,8 @@ pub struct Forecaster {
     sizes: Sizes,
     #[module(skip)]
     anchor: bool,
+    #[module(skip)]
+    relative: bool,
 }
 
 impl Forecaster {
@@ -122,14 +125,16 @@ impl Forecaster {
             network,
             sizes,
             anchor: config.anchor,
+            relative: config.relative,
         })
     }
 
     /// Forecasts in scaled units, (b, v, h, k·q) with the quantiles innermost.
     ///
     /// With an anchor the network's output is added to the last observed value of the target, so
-    /// that a network of zeros forecasts that (NLinear of Zeng et al., arXiv:2205.13504).
-    pub fn forward(&self, input: Input) -> Tensor<4> {
+    /// that a network of zeros forecasts that; with `relative` that value is taken from the history
+    /// before (both together: NLinear of Zeng et al., arXiv:2205.13504).
+    pub fn forward(&self, mut input: Input) -> Tensor<4> {
         let Sizes {
             nodes: v,
             horizon: h,
@@ -139,6 +144,9 @@ impl Forecaster {
         } = self.sizes;
         let b = input.x.dims()[0];
         let last = input.last.clone();
+        if self.relative {
+            input.x = self.differences(&input);
+        }
         let out: Tensor<3> = match &self.network {
             Network::TgMamba(net) => net.forward(input),
             Network::S4d(net) => net.forward(input),
@@ -153,6 +161,22 @@ impl Forecaster {
         }
         let last = last.reshape([b, v, 1, k, 1]).expand([b, v, 1, k, q]);
         out + last.reshape([b, v, 1, k * q])
+    }
+
+    /// History with the targets as differences from their last observed value, 0 where not observed.
+    fn differences(&self, input: &Input) -> Tensor<4> {
+        let Sizes {
+            features, targets, ..
+        } = self.sizes;
+        let x = input.x.clone();
+        let mut moved = x.clone().narrow(3, 0, targets) - input.last.clone().unsqueeze_dim(2);
+        if self.sizes.masked {
+            moved = moved * x.clone().narrow(3, features - targets, targets);
+        }
+        match features - targets {
+            0 => moved,
+            rest => Tensor::cat(vec![moved, x.narrow(3, targets, rest)], 3),
+        }
     }
 
     /// The learned graph, (v, w), if there is one.

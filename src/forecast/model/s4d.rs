@@ -16,7 +16,7 @@ use burn::tensor::{
     activation::{gelu, sigmoid},
 };
 
-use super::embedding::Identities;
+use super::embedding::Inputs;
 use super::output_layer;
 use crate::forecast::config::ForecastConfig;
 use crate::forecast::data::{Input, Sizes};
@@ -124,9 +124,7 @@ impl S4dLayer {
 /// The forecaster: identities as in the TGMamba forecaster, then S4D layers.
 #[derive(Module, Debug)]
 pub struct S4dForecaster {
-    pub in_proj: Linear,
-    pub clock_proj: Option<Linear>,
-    pub identities: Identities,
+    pub inputs: Inputs,
     pub layers: Vec<S4dLayer>,
     pub head: Linear,
     dropout: Dropout,
@@ -143,19 +141,7 @@ impl S4dForecaster {
         let m = model.d_model;
         let modes = model.d_state.div_ceil(2);
         Self {
-            in_proj: LinearConfig::new(sizes.features, m).init(device),
-            clock_proj: (config.time_embedding && sizes.clock > 0).then(|| {
-                LinearConfig::new(sizes.clock, m)
-                    .with_bias(false)
-                    .init(device)
-            }),
-            identities: Identities::new(
-                sizes,
-                m,
-                config.node_embedding,
-                config.time_embedding,
-                device,
-            ),
+            inputs: Inputs::new(config, sizes, m, device),
             layers: (0..model.n_layers)
                 .map(|_| S4dLayer::new(m, modes, (model.dt_min, model.dt_max), device))
                 .collect(),
@@ -166,13 +152,7 @@ impl S4dForecaster {
 
     /// (b, v, h·k·q).
     pub fn forward(&self, input: Input) -> Tensor<3> {
-        let mut x = linear(&self.in_proj, input.x.clone());
-        if let (Some(layer), Some(clock)) = (&self.clock_proj, &input.clock) {
-            x = x + linear(layer, clock.clone()).unsqueeze_dim::<4>(1);
-        }
-        for rows in self.identities.rows(&input) {
-            x = x + rows.unsqueeze_dim::<4>(2);
-        }
+        let x = self.inputs.forward(&input);
         let [b, v, l, m] = x.dims();
         let mut x = x.reshape([b * v, l, m]);
         for layer in &self.layers {

@@ -1,10 +1,14 @@
 //! The TGMamba forecaster.
 //!
 //! ```text
-//! history (b, v, l, f) -> in_proj, + calendar, + identities of node, time of day, day of week
+//! history (b, v, l, f) -> in_proj, + calendar, + identities of node, time of day, kind of day
 //!   -> N × [h + dropout(TGMamba(RMSNorm(h); A))]      A: given graph beside the learned one
-//!   -> RMSNorm -> last step, or all of them -> Linear -> relu -> Linear -> (b, v, h·k·q)
+//!   -> RMSNorm -> s = W_s (last step, or all of them)
+//! z = [s ; W_h history + calendar ; identities] -> residual perceptrons, Linear -> (b, v, h·k·q)
 //! ```
+//!
+//! What a node and its time are by themselves goes past the blocks, as in STID, so that these have to
+//! find only what depends on the course of the signals and on the neighbours.
 //!
 //! With a second stack against time (`bidirectional`) each layer adds the block of the sequence
 //! turned round; with [`ConvType::None`] the blocks are those of Mamba and no graph is used.
@@ -13,10 +17,11 @@
 
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
-use burn::tensor::{Device, Tensor, activation::relu};
+use burn::tensor::{Device, Tensor};
 
-use super::embedding::{AdaptiveGraph, Identities};
-use super::{ForecasterKind, output_layer};
+use super::embedding::{AdaptiveGraph, Inputs};
+use super::readout::Readout;
+use super::{ForecasterKind, with_clock};
 use crate::forecast::config::{ForecastConfig, Head};
 use crate::forecast::data::{Input, Sizes};
 use crate::models::ModelConfig;
@@ -25,15 +30,16 @@ use crate::nn::{BlockState, ConvType, TgMamba, linear, rms_norm};
 /// The forecaster; see the module above.
 #[derive(Module, Debug)]
 pub struct TgMambaForecaster {
-    pub in_proj: Linear,
-    pub clock_proj: Option<Linear>,
-    pub identities: Identities,
+    pub inputs: Inputs,
     pub adaptive: Option<AdaptiveGraph>,
     pub blocks: Vec<TgMamba>,
     /// Blocks against time, as many, or none.
     pub reverse: Vec<TgMamba>,
-    pub hidden: Linear,
-    pub head: Linear,
+    /// W_s.
+    pub summary: Linear,
+    /// W_h, over the whole history.
+    pub history: Linear,
+    pub readout: Readout,
     dropout: Dropout,
     #[module(skip)]
     all_steps: bool,
@@ -64,26 +70,24 @@ impl TgMambaForecaster {
         };
         let all_steps = config.head == Head::All;
         let read = if all_steps { m * sizes.history } else { m };
+        let inputs = Inputs::new(config, sizes, m, device);
+        let features = sizes.features + sizes.clock;
         Self {
-            in_proj: LinearConfig::new(sizes.features, m).init(device),
-            clock_proj: (config.time_embedding && sizes.clock > 0).then(|| {
-                LinearConfig::new(sizes.clock, m)
-                    .with_bias(false)
-                    .init(device)
-            }),
-            identities: Identities::new(
-                sizes,
-                m,
-                config.node_embedding,
-                config.time_embedding,
-                device,
-            ),
             adaptive: (mixes && config.adaptive)
                 .then(|| AdaptiveGraph::new(sizes.nodes, config.adaptive_dim, sizes.graph, device)),
             blocks: blocks(true),
             reverse: blocks(config.bidirectional),
-            hidden: LinearConfig::new(read, 2 * m).init(device),
-            head: output_layer(2 * m, sizes, config.anchor, device),
+            summary: LinearConfig::new(read, m).init(device),
+            history: LinearConfig::new(sizes.history * features, m).init(device),
+            readout: Readout::new(
+                m * (2 + inputs.identities.count()),
+                config.readout_layers,
+                sizes,
+                config.anchor,
+                model.dropout,
+                device,
+            ),
+            inputs,
             dropout: DropoutConfig::new(model.dropout).init(),
             all_steps,
             mixes,
@@ -92,14 +96,12 @@ impl TgMambaForecaster {
 
     /// (b, v, h·k·q).
     pub fn forward(&self, input: Input) -> Tensor<3> {
-        let mut hidden = linear(&self.in_proj, input.x.clone());
+        let mut hidden = self.inputs.forward(&input);
         let [b, v, l, m] = hidden.dims();
-        if let (Some(layer), Some(clock)) = (&self.clock_proj, &input.clock) {
-            hidden = hidden + linear(layer, clock.clone()).unsqueeze_dim::<4>(1);
-        }
-        for rows in self.identities.rows(&input) {
-            hidden = hidden + rows.unsqueeze_dim::<4>(2);
-        }
+        let identities = self.inputs.identities.rows(&input);
+        let history = with_clock(&input);
+        let features = history.dims()[3];
+        let history = linear(&self.history, history.reshape([b, v, l * features]));
         let edges = match (&self.adaptive, input.graph) {
             (Some(adaptive), given) => adaptive.beside(given),
             (None, Some(given)) if self.mixes => given,
@@ -125,7 +127,9 @@ impl TgMambaForecaster {
             true => hidden.reshape([b, v, l * m]),
             false => hidden.narrow(2, l - 1, 1).squeeze_dim(2),
         };
-        linear(&self.head, relu(linear(&self.hidden, read)))
+        let mut parts = vec![linear(&self.summary, read), history];
+        parts.extend(identities);
+        self.readout.forward(Tensor::cat(parts, 2))
     }
 
     /// The learned graph, (v, w).

@@ -5,7 +5,7 @@
 //! ```text
 //! targets, scores -> Predictions -> metrics, metrics_with_intervals -> Metrics {metric: Estimate}
 //!                                -> confusion, per_class, roc_curves, precision_recall_curves
-//! several Metrics (folds, seeds) -> summarise -> {metric: Summary {mean, sd, n}}
+//! values of several folds or seeds -> summarise -> {metric: Summary {mean, sd, n}}
 //! ```
 //!
 //! A metric the data cannot define (AUROC of one class) is `None` with its reason, never NaN.

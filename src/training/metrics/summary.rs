@@ -1,11 +1,9 @@
 //! Mean and spread over folds or seeds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-
-use super::{Metric, Metrics};
 
 /// Mean and sample standard deviation of a metric over folds or seeds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -43,17 +41,21 @@ impl fmt::Display for Summary {
     }
 }
 
-/// Summary of each metric over the folds or seeds that define it.
-pub fn summarise(runs: &[Metrics]) -> BTreeMap<Metric, Summary> {
-    Metric::ALL
+/// Summary of each metric over the rows (folds, seeds) that have it.
+pub fn summarise<K: Ord + Clone>(rows: &[BTreeMap<K, f64>]) -> BTreeMap<K, Summary> {
+    let names: BTreeSet<&K> = rows.iter().flat_map(BTreeMap::keys).collect();
+    names
         .into_iter()
-        .filter_map(|m| Some((m, Summary::of(runs.iter().filter_map(|r| r.get(m)))?)))
+        .filter_map(|name| {
+            let column = rows.iter().filter_map(|row| row.get(name).copied());
+            Some((name.clone(), Summary::of(column)?))
+        })
         .collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Estimate;
+    use super::super::Metric;
     use super::*;
 
     /// numpy.std([2, 4, 4, 4, 5, 5, 7, 9], ddof=1) = 2.138089935299395.
@@ -68,13 +70,7 @@ mod tests {
 
     #[test]
     fn folds_without_the_metric_are_left_out() {
-        let fold = |v: Option<f64>| {
-            let estimate = Estimate {
-                value: v,
-                ..Estimate::default()
-            };
-            Metrics(BTreeMap::from([(Metric::Auroc, estimate)]))
-        };
+        let fold = |v: Option<f64>| BTreeMap::from_iter(v.map(|v| (Metric::Auroc, v)));
         let all = summarise(&[fold(Some(0.5)), fold(None), fold(Some(0.7))]);
         assert_eq!(all[&Metric::Auroc].n, 2);
         assert_eq!(all.len(), 1);
