@@ -68,28 +68,31 @@ class Block(nn.Module):
 
 
 class Forecaster(nn.Module):
-    def __init__(self, p, features, clock, slots, days, horizon, m=32, layers=2, n=8, expand=1, k=3, width=10, dropout=0.1):
+    def __init__(self, p, features, clock, slots, days, history, horizon, m, layers=2, n=8, expand=1, k=3, readout=2, dropout=0.1):
         super().__init__()
         v = p.shape[0]
         self.register_buffer("given", p / p.sum(-1, keepdim=True).clamp(min=1e-12))
         self.in_proj, self.clock_proj = nn.Linear(features, m), nn.Linear(clock, m, bias=False)
         table = lambda rows: nn.Parameter((torch.rand(rows, m) * 2 - 1) / math.sqrt(m))
         self.node, self.slot, self.day = table(v), table(slots), table(days)
-        self.e1, self.e2 = nn.Parameter(torch.randn(v, width)), nn.Parameter(torch.randn(v, width))
-        self.gate = nn.Parameter(torch.zeros(1))
         self.blocks = nn.ModuleList(Block(m, expand, n, k) for _ in range(layers))
-        self.hidden, self.head = nn.Linear(m, 2 * m), nn.Linear(2 * m, horizon)
+        self.summary, self.history = nn.Linear(m * history, m), nn.Linear(history * (features + clock), m)
+        self.readout = nn.ModuleList(nn.ModuleList(nn.Linear(5 * m, 5 * m) for _ in range(2)) for _ in range(readout))
+        self.head = nn.Linear(5 * m, horizon)
         nn.init.zeros_(self.head.weight), nn.init.zeros_(self.head.bias)
         self.dropout = dropout
 
     def forward(self, x, clock, slot, day):
-        h = self.in_proj(x) + self.clock_proj(clock)[:, None]
-        h = h + (self.node + (self.slot[slot] + self.day[day])[:, None])[:, :, None]
-        g = torch.sigmoid(self.gate)
-        p = g * self.given + (1 - g) * F.softmax(F.relu(self.e1 @ self.e2.T), -1)
+        b, v, l, _ = x.shape
+        rows = [self.node.expand(b, -1, -1), self.slot[slot][:, None].expand(-1, v, -1), self.day[day][:, None].expand(-1, v, -1)]
+        h = self.in_proj(x) + self.clock_proj(clock)[:, None] + sum(rows)[:, :, None]
         for block in self.blocks:
-            h = h + F.dropout(block(rms(h), p), self.dropout, self.training)
-        return self.head(F.relu(self.hidden(rms(h)[:, :, -1]))) + x[:, :, -1, :1]
+            h = h + F.dropout(block(rms(h), self.given), self.dropout, self.training)
+        past = torch.cat([x, clock[:, None].expand(-1, v, -1, -1)], -1).reshape(b, v, -1)
+        z = torch.cat([self.summary(rms(h).reshape(b, v, -1)), self.history(past), *rows], -1)
+        for first, second in self.readout:
+            z = z + second(F.dropout(F.relu(first(z)), self.dropout, self.training))
+        return self.head(z) + x[:, :, -1, :1]
 
 
 def main():
@@ -103,7 +106,7 @@ def main():
     args.add_argument("--batch-size", type=int, default=32)
     args.add_argument("--windows", type=int, default=1434, help="training windows of an epoch")
     args.add_argument("--epochs", type=int, default=4)
-    args.add_argument("--d-model", type=int, default=32)
+    args.add_argument("--d-model", type=int, default=64)
     args.add_argument("--d-state", type=int, default=8)
     args = args.parse_args()
     device = torch.device(args.device)
@@ -121,7 +124,7 @@ def main():
     x = torch.tensor((raw - known.mean()) / known.std(), dtype=torch.float32)
     steps = torch.arange(len(x))
     clock = torch.stack([steps % 288 / 288, (steps // 288 % 7 >= 2) * 0.5], -1).float()
-    model = Forecaster(torch.tensor(adjacency, dtype=torch.float32), 1, 2, 288, 2, 12, m=args.d_model, n=args.d_state).to(device)
+    model = Forecaster(torch.tensor(adjacency, dtype=torch.float32), 1, 2, 288, 2, 12, 12, m=args.d_model, n=args.d_state).to(device)
     print("parameters", sum(p.numel() for p in model.parameters()))
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=1e-4)
 

@@ -7,7 +7,7 @@ mod common;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use common::{Fixture, load};
 use serde_json::{Value, json};
-use tgmamba::forecast::data::{Input, Sizes};
+use tgmamba::forecast::data::{GivenGraph, Input, Sizes};
 use tgmamba::forecast::{ForecastConfig, Forecaster};
 use tgmamba::models::ModelConfig;
 
@@ -83,7 +83,9 @@ impl Case {
             slot: index("in.slot"),
             weekday: index("in.weekday"),
             last: f.tensor("in.last", device),
-            graph: f.has("in.graph").then(|| f.adjacency("in.graph", device)),
+            graph: f
+                .has("in.graph")
+                .then(|| GivenGraph::Dense(f.adjacency("in.graph", device))),
         }
     }
 }
@@ -149,12 +151,9 @@ fn windows_are_independent() {
             slot: all.slot.narrow(0, 1, 1),
             weekday: all.weekday.narrow(0, 1, 1),
             last: all.last.narrow(0, 1, 1),
-            graph: all.graph.map(|g| {
-                if g.dims()[0] == 1 {
-                    g
-                } else {
-                    g.narrow(0, 1, 1)
-                }
+            graph: all.graph.map(|g| match g {
+                GivenGraph::Dense(g) if g.dims()[0] > 1 => GivenGraph::Dense(g.narrow(0, 1, 1)),
+                same => same,
             }),
         };
         let alone: Vec<f32> = forecaster

@@ -72,6 +72,9 @@ pub struct ForecastConfig {
     pub transform: Transform,
     /// Which of the given edges are used.
     pub graph: GraphUse,
+    /// Whether the given graph is kept as its edges only; `None`: from 1,000 nodes on where the model
+    /// can.
+    pub sparse: Option<bool>,
     /// Whether a graph is learned beside the given one.
     pub adaptive: bool,
     /// Width of the two embeddings the learned graph is made of.
@@ -122,6 +125,7 @@ impl Default for ForecastConfig {
             scaling: None,
             transform: Transform::None,
             graph: GraphUse::Given,
+            sparse: None,
             adaptive: true,
             adaptive_dim: 10,
             node_embedding: true,

@@ -12,8 +12,12 @@ use tgmamba_graph::topology::{CsrGraph, Symmetry};
 
 use super::calendar::Calendar;
 use super::config::{ForecastConfig, GraphUse};
+use super::model::ForecasterKind;
 use super::scale::SeriesScaler;
 use crate::error::{Error, Result};
+use crate::models::ModelConfig;
+use crate::nn::propagation;
+use crate::ops::sparse::SparseMatrix;
 
 /// Scaled history, calendar, graph and parts of one fold.
 #[derive(Debug, Clone)]
@@ -43,6 +47,8 @@ enum Graphs {
     None,
     /// Row-major (v, v).
     Fixed(Arc<Vec<f32>>),
+    /// Edges only.
+    Sparse(Arc<CsrGraph>),
     /// One for each step.
     PerStep(Vec<Arc<CsrGraph>>),
 }
@@ -84,8 +90,21 @@ pub struct Input {
     pub weekday: Tensor<1, Int>,
     /// Last observed scaled value of the targets, (b, v, k).
     pub last: Tensor<3>,
-    /// Given adjacency, entry [target, source], (1 or b, 1 or l, v, w); absent if none is used.
-    pub graph: Option<Tensor<4>>,
+    /// The given graph; absent if none is used.
+    pub graph: Option<GivenGraph>,
+}
+
+/// The graph that came with the data, on a device.
+#[derive(Debug, Clone)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a few handles, one of these for each batch"
+)]
+pub enum GivenGraph {
+    /// Adjacency, entry [target, source], (1 or b, 1 or l, v, w).
+    Dense(Tensor<4>),
+    /// The matrix of the graph convolution itself.
+    Sparse(Arc<SparseMatrix>),
 }
 
 /// Sizes that a forecaster is built for.
@@ -198,7 +217,7 @@ impl ForecastData {
                 series.observed.is_some()
                     && (0..steps).any(|t| (0..v).any(|n| !series.is_observed(t, n, columns[c])))
             }),
-            graph: graphs(&series, config.graph)?,
+            graph: graphs(&series, config)?,
             config: config.clone(),
             fold,
             scaler,
@@ -382,8 +401,22 @@ impl ForecastData {
         }
     }
 
-    /// The given graph if it is the same at every step, (1, 1, v, w).
-    pub fn fixed_graph(&self, device: &Device) -> Option<Tensor<4>> {
+    /// The given graph if it is the same at every step, for a model of these settings.
+    ///
+    /// # Errors
+    /// A sparse graph for a convolution that has no matrix.
+    pub fn fixed_graph(&self, model: &ModelConfig, device: &Device) -> Result<Option<GivenGraph>> {
+        Ok(match &self.graph {
+            Graphs::Sparse(graph) => {
+                let p = propagation::sparse(model.conv_type, model.state_mixing, graph)?;
+                Some(GivenGraph::Sparse(Arc::new(SparseMatrix::new(&p, device))))
+            }
+            _ => self.dense_graph(device).map(GivenGraph::Dense),
+        })
+    }
+
+    /// The adjacency that is the same at every step if it is not kept sparse, (1, 1, v, w).
+    pub fn dense_graph(&self, device: &Device) -> Option<Tensor<4>> {
         let v = self.nodes();
         match &self.graph {
             Graphs::Fixed(dense) => {
@@ -396,7 +429,7 @@ impl ForecastData {
 
     /// A batch on a device, with the graph of [`fixed_graph`](Self::fixed_graph) if that is what
     /// is used.
-    pub fn input(&self, batch: &HostBatch, fixed: Option<&Tensor<4>>, device: &Device) -> Input {
+    pub fn input(&self, batch: &HostBatch, fixed: Option<&GivenGraph>, device: &Device) -> Input {
         let sizes = self.sizes();
         let (b, v, l) = (batch.starts.len(), sizes.nodes, sizes.history);
         let ints = |values: &[i32]| {
@@ -420,7 +453,7 @@ impl ForecastData {
             graph: match &batch.graph {
                 Some(dense) => {
                     let data = TensorData::new(dense.clone(), [b, l, v, v]);
-                    Some(Tensor::from_data(data, device))
+                    Some(GivenGraph::Dense(Tensor::from_data(data, device)))
                 }
                 None => fixed.cloned(),
             },
@@ -490,7 +523,19 @@ fn columns(series: &Series, config: &ForecastConfig) -> Result<Vec<usize>> {
     Ok(columns)
 }
 
-fn graphs(series: &Series, using: GraphUse) -> Result<Graphs> {
+/// Nodes up to which a matrix of all pairs is no burden.
+const DENSE_UP_TO: usize = 1000;
+
+fn graphs(series: &Series, config: &ForecastConfig) -> Result<Graphs> {
+    let using = config.graph;
+    let suits = config.model == ForecasterKind::TgMamba && !config.adaptive;
+    if config.sparse == Some(true) && !suits {
+        return Err(Error::config(
+            "forecast.sparse",
+            "only tgmamba without a learned graph, which has all edges, keeps a graph sparse",
+            "use --model tgmamba --adaptive-graph false, or leave --sparse-graph out",
+        ));
+    }
     let Some(given) = series.graph.as_ref().filter(|_| using != GraphUse::None) else {
         if using == GraphUse::Undirected || using == GraphUse::Reversed {
             return Err(Error::config(
@@ -517,6 +562,10 @@ fn graphs(series: &Series, using: GraphUse) -> Result<Graphs> {
                     isolated.len(),
                     graph.n_nodes()
                 );
+            }
+            let large = graph.n_nodes() > DENSE_UP_TO;
+            if config.sparse.unwrap_or(large && suits) {
+                return Ok(Graphs::Sparse(Arc::new(graph)));
             }
             let mut dense = vec![0.0; graph.n_nodes() * graph.n_nodes()];
             fill_dense(&graph, &mut dense);

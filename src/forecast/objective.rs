@@ -9,7 +9,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::data::{ForecastData, HostBatch};
+use super::data::{ForecastData, GivenGraph, HostBatch};
 use super::losses;
 use super::metrics::Errors;
 use super::model::Forecaster;
@@ -26,7 +26,7 @@ pub struct Forecasting<'a> {
     model: &'a ModelConfig,
     training: &'a TrainingConfig,
     seed: u64,
-    graph: Option<Tensor<4>>,
+    graph: Option<GivenGraph>,
     autodiff: Device,
     device: Device,
     /// Nanoseconds spent gathering windows.
@@ -50,16 +50,19 @@ pub fn initial_forecaster(
 
 impl<'a> Forecasting<'a> {
     /// Draws the fold's training windows in an order given by `seed`; `device` is without autodiff.
+    ///
+    /// # Errors
+    /// As [`ForecastData::fixed_graph`].
     pub fn new(
         data: &'a ForecastData,
         model: &'a ModelConfig,
         training: &'a TrainingConfig,
         seed: u64,
         device: &Device,
-    ) -> Self {
+    ) -> Result<Self> {
         let autodiff = device.clone().autodiff();
-        Self {
-            graph: data.fixed_graph(&autodiff),
+        Ok(Self {
+            graph: data.fixed_graph(model, &autodiff)?,
             data,
             model,
             training,
@@ -67,7 +70,7 @@ impl<'a> Forecasting<'a> {
             autodiff,
             device: device.clone(),
             gathering: AtomicU64::new(0),
-        }
+        })
     }
 
     fn order(&self, epoch: u64) -> Vec<usize> {
@@ -265,7 +268,7 @@ pub fn predict(
     device: &Device,
     mut then: impl FnMut(Piece) -> Result<()>,
 ) -> Result<()> {
-    let graph = data.fixed_graph(device);
+    let graph = data.fixed_graph(model.config(), device)?;
     let config = &data.config;
     let (v, h, k, q) = (
         data.nodes(),

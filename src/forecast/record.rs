@@ -313,7 +313,7 @@ impl PartResult {
             head: false,
         };
         let mut figures = Vec::new();
-        if let Some(given) = self.data.fixed_graph(device) {
+        if let Some(given) = self.data.dense_graph(device) {
             figures.push(figure("given", host(given)?));
         }
         if let Some(learned) = self.model.as_ref().and_then(|m| m.learned_graph()) {

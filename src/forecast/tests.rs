@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use burn::tensor::Device;
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{Device, Tensor};
 use ndarray::Array3;
 use serde_json::json;
 use tgmamba_graph::Series;
@@ -13,14 +14,16 @@ use tgmamba_graph::series::{
 use tgmamba_graph::split::Fold;
 use tgmamba_graph::topology::CsrGraph;
 
+use super::calendar::CalendarFeature;
 use super::config::{ForecastConfig, GraphUse};
-use super::data::{ForecastData, folds};
+use super::data::{ForecastData, GivenGraph, folds};
 use super::metrics::Errors;
 use super::model::ForecasterKind;
 use super::naive::Naive;
-use super::objective::{Forecasting, Piece};
+use super::objective::{Forecasting, Piece, initial_forecaster};
 use super::resolve::{Task, task_of};
 use crate::models::ModelConfig;
+use crate::nn::{ConvType, StateMixing};
 use crate::training::config::TrainingConfig;
 use crate::training::trainer::Objective;
 
@@ -71,10 +74,19 @@ fn data(
     ForecastData::new(Arc::new(set.series.clone()), folds[0].clone(), &config)
 }
 
+/// One block of width 4.
+fn small() -> ModelConfig {
+    serde_json::from_value(json!({"d_model": 4, "n_layers": 1})).unwrap()
+}
+
 #[test]
 fn windows_hold_history_and_horizon() {
     let set = set(40, |_, _| None);
-    let data = data(&set, |c| c.covariates = vec!["all".into()]).unwrap();
+    let data = data(&set, |c| {
+        c.covariates = vec!["all".into()];
+        c.calendar = Some(vec![CalendarFeature::TimeOfDay, CalendarFeature::DayOfWeek]);
+    })
+    .unwrap();
     let batch = data.gather(&[4, 7]);
     // (b, v, l, f): window 4, sensor 1: 41, 51, 61, and z beside.
     assert_eq!(batch.x[6..12], [41.0, -41.0, 51.0, -51.0, 61.0, -61.0]);
@@ -115,7 +127,7 @@ fn graphs_are_used_as_asked() {
     ] {
         let data = data(&set, |c| c.graph = using).unwrap();
         let graph = data
-            .fixed_graph(&device)
+            .dense_graph(&device)
             .map(|g| g.into_data().iter::<f32>().collect());
         assert_eq!(graph, expected.map(|g: [f32; 4]| g.to_vec()), "{using:?}");
     }
@@ -124,6 +136,105 @@ fn graphs_are_used_as_asked() {
     assert!(data(&none, |_| ()).is_ok());
     let message = data(&none, |c| c.graph = GraphUse::Undirected).unwrap_err();
     assert!(message.to_string().contains("without a graph"), "{message}");
+}
+
+/// A chain of sensors with a hub, given as edges only, gives what the dense matrix gives.
+#[test]
+fn a_sparse_graph_forecasts_what_the_dense_one_does() {
+    let v = 9;
+    let mut edges: Vec<(usize, usize, f32)> =
+        (1..v).map(|i| (i - 1, i, 0.3 + i as f32 / 7.0)).collect();
+    edges.extend((2..v).map(|i| (i, 0, 1.5)));
+    let graph = CsrGraph::from_edges(v, &edges).unwrap();
+    let values = Array3::from_shape_fn((40, v, 1), |(t, v, _)| ((t * 7 + v * 5) % 11) as f32);
+    let names = (0..v).map(|i| i.to_string()).collect();
+    let features = vec![Feature::new("y", "km")];
+    let series = Series::new(Default::default(), names, features, values).unwrap();
+    let set = SeriesSet {
+        series: series.with_graph(SeriesGraph::fixed(graph)).unwrap(),
+        ..set(40, |_, _| None)
+    };
+    let device = Device::flex();
+    for conv_type in [ConvType::GraphConv, ConvType::GcnConv, ConvType::ChebConv] {
+        for state_mixing in [StateMixing::Bounded, StateMixing::Reference] {
+            let model = ModelConfig {
+                conv_type,
+                state_mixing,
+                dropout: 0.0,
+                ..small()
+            };
+            let forecasts = |sparse: bool| -> (Vec<f32>, Vec<f32>) {
+                let data = data(&set, |c| {
+                    c.adaptive = false;
+                    c.anchor = false;
+                    c.sparse = Some(sparse);
+                })
+                .unwrap();
+                let device = device.clone().autodiff();
+                let forecaster = initial_forecaster(&data, &model, 3, &device).unwrap();
+                let given = data.fixed_graph(&model, &device).unwrap();
+                assert_eq!(matches!(given, Some(GivenGraph::Sparse(_))), sparse);
+                let batch = data.gather(&[0, 5, 9]);
+                let mut input = data.input(&batch, given.as_ref(), &device);
+                let x = input.x.require_grad();
+                input.x = x.clone();
+                // Neighbours count for nothing in a block that has learned nothing.
+                let forecaster = forecaster.map(&mut Shift);
+                let y = forecaster.forward(input);
+                let grads = y.clone().square().sum().backward();
+                let dx = x.grad(&grads).unwrap();
+                (
+                    y.into_data().iter::<f32>().collect(),
+                    dx.into_data().iter::<f32>().collect(),
+                )
+            };
+            let (dense, sparse) = (forecasts(false), forecasts(true));
+            for (dense, sparse) in [(dense.0, sparse.0), (dense.1, sparse.1)] {
+                assert!(dense.iter().any(|y| y.abs() > 1e-3));
+                for (d, s) in dense.iter().zip(&sparse) {
+                    assert!(
+                        (d - s).abs() < 1e-4 * d.abs().max(1.0),
+                        "{conv_type:?}: {d} {s}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Adds the same number to every parameter.
+struct Shift;
+
+impl ModuleMapper for Shift {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        param.map(|x| (x + 0.05).detach().require_grad())
+    }
+}
+
+#[test]
+fn what_cannot_be_sparse_is_refused() {
+    let set = set(40, |_, _| None);
+    for change in [
+        (|c: &mut ForecastConfig| c.adaptive = true) as fn(&mut ForecastConfig),
+        |c| c.model = ForecasterKind::GraphWavenet,
+    ] {
+        let asked = data(&set, |c| {
+            (c.sparse, c.adaptive) = (Some(true), false);
+            change(c);
+        });
+        let message = asked.unwrap_err().to_string();
+        assert!(message.contains("forecast.sparse"), "{message}");
+    }
+    let data = data(&set, |c| (c.sparse, c.adaptive) = (Some(true), false)).unwrap();
+    let model = ModelConfig {
+        conv_type: ConvType::GatV2Conv,
+        ..small()
+    };
+    let message = data.fixed_graph(&model, &Device::flex()).unwrap_err();
+    assert!(
+        message.to_string().contains("no sparse matrix"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -249,10 +360,10 @@ fn a_curriculum_lengthens_the_horizon() {
         c.scaling = Some(Scaling::Zscore);
     })
     .unwrap();
-    let model: ModelConfig = serde_json::from_value(json!({"d_model": 4, "n_layers": 1})).unwrap();
+    let model = small();
     let training = TrainingConfig::default();
     let device = Device::flex();
-    let objective = Forecasting::new(&data, &model, &training, 0, &device);
+    let objective = Forecasting::new(&data, &model, &training, 0, &device).unwrap();
     let forecaster = objective.init(&device.clone().autodiff()).unwrap();
     let loss = |epoch| {
         let batch = data.gather(&[0, 1]);
@@ -273,7 +384,7 @@ fn batches_are_a_function_of_seed_epoch_and_place() {
     let model: ModelConfig = serde_json::from_value(json!({})).unwrap();
     let training = TrainingConfig::default();
     let starts = |seed, epoch, first| -> Vec<Vec<usize>> {
-        let objective = Forecasting::new(&data, &model, &training, seed, &Device::flex());
+        let objective = Forecasting::new(&data, &model, &training, seed, &Device::flex()).unwrap();
         objective.stream(epoch, first).map(|b| b.starts).collect()
     };
     let whole = starts(1, 0, 0);
@@ -369,6 +480,6 @@ fn a_fold_without_validation_takes_the_last_epoch() {
     let data = ForecastData::new(Arc::new(set.series), fold, &config).unwrap();
     let model: ModelConfig = serde_json::from_value(json!({})).unwrap();
     let training = TrainingConfig::default();
-    let objective = Forecasting::new(&data, &model, &training, 0, &Device::flex());
+    let objective = Forecasting::new(&data, &model, &training, 0, &Device::flex()).unwrap();
     assert!(!objective.validates());
 }

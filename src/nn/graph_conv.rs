@@ -114,6 +114,20 @@ impl LinearForm {
     }
 }
 
+impl LinearForm {
+    /// `x W_root + (P x) W_rel` for x and P x, (b, v, l, c).
+    pub fn apply(self, x: Tensor<4>, px: Tensor<4>) -> Tensor<4> {
+        let [b, v, l, c] = x.dims();
+        let out = self.rel.dims()[1];
+        let rel = matmul(px.reshape([b * v * l, c]), self.rel);
+        match self.root {
+            Some(root) => matmul(x.reshape([b * v * l, c]), root) + rel,
+            None => rel,
+        }
+        .reshape([b, v, l, out])
+    }
+}
+
 /// How a convolution starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GraphConvInit {
@@ -193,23 +207,12 @@ impl GraphConv {
     /// Applies the convolution at every step of x, (b, v, l, c), with the matrix of
     /// [`propagation_matrix`], (b or 1, l or 1, v, w).
     pub fn forward(&self, x: Tensor<4>, p: Tensor<4>) -> Tensor<4> {
-        let form = match self.linear_form() {
-            Ok(form) => form,
-            Err(attention) => {
-                return attention
-                    .forward(x.swap_dims(1, 2), p, false)
-                    .swap_dims(1, 2);
-            }
-        };
-        let [b, v, l, c] = x.dims();
-        let out = form.rel.dims()[1];
-        let px = propagate(p, x.clone());
-        let rel = matmul(px.reshape([b * v * l, c]), form.rel);
-        match form.root {
-            Some(root) => matmul(x.reshape([b * v * l, c]), root) + rel,
-            None => rel,
+        match self.linear_form() {
+            Ok(form) => form.apply(x.clone(), propagate(p, x)),
+            Err(attention) => attention
+                .forward(x.swap_dims(1, 2), p, false)
+                .swap_dims(1, 2),
         }
-        .reshape([b, v, l, out])
     }
 }
 

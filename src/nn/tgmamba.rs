@@ -24,7 +24,9 @@ use super::gatv2::GatV2Conv;
 use super::graph_conv::{ConvType, GraphConv, GraphConvInit, StateMixing, propagation_matrix};
 use super::linear::linear;
 use super::norm::GatedRmsNorm;
-use crate::ops::graph_scan::reference::{matrix_steps, scan_with};
+use crate::ops::graph_scan::reference::{StateWeights, linear_scan, matrix_steps, scan_with};
+use crate::ops::matmul::matmul;
+use crate::ops::sparse::{SparseMatrix, sparse_product};
 use crate::ops::{
     GraphMixing, ScanInput, ScanOutput, SelectiveScanInput, graph_scan, selective_scan,
 };
@@ -102,6 +104,17 @@ pub struct BlockOutput {
     pub state: BlockState,
 }
 
+/// What a block's scan starts from, each (b, v, l, ..).
+struct Signals {
+    /// After the causal convolution.
+    x: Tensor<4>,
+    /// Gate.
+    z: Tensor<4>,
+    delta: Tensor<4>,
+    b: Tensor<4>,
+    c: Tensor<4>,
+}
+
 impl TgMambaConfig {
     /// A block with the usual Mamba start: A_log = ln(1..n), D = 1, softplus(dt bias)
     /// log-uniform in dt_min..dt_max; convolutions start as the identity when the mixing is
@@ -176,21 +189,9 @@ impl TgMamba {
     /// state are used if there are some, else those of the piece.
     pub fn forward(&self, h: Tensor<4>, a0: Tensor<4>, state: BlockState) -> BlockOutput {
         let config = &self.config;
-        let (d, n, r) = (config.d_inner, config.d_state, config.dt_rank);
-        let xz = linear(&self.in_proj, h);
-        let (x, z) = (xz.clone().narrow(3, 0, d), xz.narrow(3, d, d));
-        let (x, conv) = self.conv1d.forward(x, state.conv);
-        let x = silu(x);
-        let projected = linear(&self.x_proj, x.clone());
-        let delta = softplus(
-            linear(&self.dt_proj, projected.clone().narrow(3, 0, r)),
-            1.0,
-        );
-        let b = projected.clone().narrow(3, r, n);
-        let c = projected.narrow(3, r + n, n);
-
+        let (signals, conv) = self.signals(h, state.conv);
         let LearnedEdges { adjacency, window } = match &self.edge_learner {
-            Some(learner) => learner.forward(x.clone(), a0, state.graph.clone()),
+            Some(learner) => learner.forward(signals.x.clone(), a0, state.graph.clone()),
             None => LearnedEdges {
                 adjacency: a0,
                 window: None,
@@ -198,25 +199,13 @@ impl TgMamba {
         };
         let p = propagation_matrix(config.conv_type, config.state_mixing, adjacency.clone());
         let u = match &self.gconv_b {
-            Some(conv) => conv.forward(x, p.clone()),
-            None => x,
+            Some(conv) => conv.forward(signals.x.clone(), p.clone()),
+            None => signals.x.clone(),
         };
-        let input = ScanInput {
-            u,
-            delta,
-            a: self.a_log.val().exp().neg(),
-            b,
-            c,
-            d: Some(self.d_skip.val()),
-            initial_state: state.scan,
-        };
+        let input = self.scan_input(&signals, u, state.scan);
         let ScanOutput { y, state: scan } = self.scan(input, p);
-        let y = match &self.norm {
-            Some(norm) => norm.forward(y, z),
-            None => y * silu(z),
-        };
         BlockOutput {
-            hidden: linear(&self.out_proj, y),
+            hidden: self.output(y, signals.z),
             adjacency,
             window,
             state: BlockState {
@@ -225,6 +214,85 @@ impl TgMamba {
                 graph: state.graph,
             },
         }
+    }
+
+    /// Runs the block over h, (b, v, l, m), from the zero state, over a graph given as the sparse
+    /// matrix of [`propagation::sparse`](super::propagation::sparse). Memory and time grow with the
+    /// edges, not with v²; the steps run one after the other.
+    ///
+    /// # Panics
+    /// If the block has no linear graph convolution or learns edges.
+    pub fn forward_sparse(&self, h: Tensor<4>, p: &SparseMatrix) -> Tensor<4> {
+        let forms = [&self.gconv_a, &self.gconv_b, &self.gconv_c].map(|conv| {
+            let conv = conv.as_ref().and_then(|conv| conv.linear_form().ok());
+            conv.expect("a sparse graph needs a linear graph convolution")
+        });
+        assert!(
+            self.edge_learner.is_none(),
+            "learned edges are no sparse graph"
+        );
+        let [form_a, form_b, form_c] = forms;
+        let form_a = match self.config.state_mixing {
+            StateMixing::Bounded => form_a.bounded(),
+            StateMixing::Reference => form_a,
+        };
+        let (signals, _) = self.signals(h, None);
+        let x = signals.x.clone();
+        let [b, v, l, d] = x.dims();
+        let px = sparse_product(p, x.clone().reshape([b, v, l * d])).reshape([b, v, l, d]);
+        let input = self.scan_input(&signals, form_b.apply(x, px), None);
+        let weights = StateWeights {
+            a_root: form_a.root,
+            a_rel: form_a.rel,
+            c_root: form_c.root,
+            c_rel: form_c.rel,
+        };
+        let out = linear_scan(input, weights, true, |_, h| sparse_product(p, h), matmul);
+        self.output(out.y, signals.z)
+    }
+
+    /// Everything before the graph; `before` are the last inputs of the causal convolution.
+    fn signals(&self, h: Tensor<4>, before: Option<Tensor<4>>) -> (Signals, Tensor<4>) {
+        let config = &self.config;
+        let (d, n, r) = (config.d_inner, config.d_state, config.dt_rank);
+        let xz = linear(&self.in_proj, h);
+        let (x, z) = (xz.clone().narrow(3, 0, d), xz.narrow(3, d, d));
+        let (x, conv) = self.conv1d.forward(x, before);
+        let x = silu(x);
+        let projected = linear(&self.x_proj, x.clone());
+        let delta = softplus(
+            linear(&self.dt_proj, projected.clone().narrow(3, 0, r)),
+            1.0,
+        );
+        let signals = Signals {
+            x,
+            z,
+            delta,
+            b: projected.clone().narrow(3, r, n),
+            c: projected.narrow(3, r + n, n),
+        };
+        (signals, conv)
+    }
+
+    fn scan_input(&self, signals: &Signals, u: Tensor<4>, state: Option<Tensor<4>>) -> ScanInput {
+        ScanInput {
+            u,
+            delta: signals.delta.clone(),
+            a: self.a_log.val().exp().neg(),
+            b: signals.b.clone(),
+            c: signals.c.clone(),
+            d: Some(self.d_skip.val()),
+            initial_state: state,
+        }
+    }
+
+    /// out_proj of what the scan found, gated by z.
+    fn output(&self, y: Tensor<4>, z: Tensor<4>) -> Tensor<4> {
+        let y = match &self.norm {
+            Some(norm) => norm.forward(y, z),
+            None => y * silu(z),
+        };
+        linear(&self.out_proj, y)
     }
 
     fn scan(&self, input: ScanInput, p: Tensor<4>) -> ScanOutput {

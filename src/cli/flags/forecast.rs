@@ -35,6 +35,10 @@ pub struct ForecastFlags {
     /// What values go through before they are scaled: none, log1p [default: none]
     #[arg(long, value_name = "KIND")]
     transform: Option<String>,
+    /// Keep the given graph as its edges only, in tgmamba without a learned graph [default: from
+    /// 1,000 sensors on]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    sparse_graph: Option<bool>,
     /// Learn a graph beside the given one [default: true]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     adaptive_graph: Option<bool>,
@@ -84,6 +88,7 @@ impl ForecastFlags {
             ("forecast.covariates", value(&self.covariates)),
             ("forecast.calendar", value(&self.calendar)),
             ("forecast.transform", value(&self.transform)),
+            ("forecast.sparse", value(&self.sparse_graph)),
             ("forecast.adaptive", value(&self.adaptive_graph)),
             ("forecast.bidirectional", value(&self.bidirectional)),
             ("forecast.head", value(&self.head)),

@@ -71,7 +71,7 @@ pub fn train_parts(
                     continue;
                 }
                 let model = &run.config.model;
-                let objective = Forecasting::new(&data, model, training, part.seed, device);
+                let objective = Forecasting::new(&data, model, training, part.seed, device)?;
                 place_of.train(&objective, training)?
             }
         };

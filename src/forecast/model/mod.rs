@@ -97,6 +97,8 @@ pub struct Forecaster {
     anchor: bool,
     #[module(skip)]
     relative: bool,
+    #[module(skip)]
+    config: ModelConfig,
 }
 
 impl Forecaster {
@@ -126,6 +128,7 @@ impl Forecaster {
             sizes,
             anchor: config.anchor,
             relative: config.relative,
+            config: model.clone(),
         })
     }
 
@@ -177,6 +180,11 @@ impl Forecaster {
             0 => moved,
             rest => Tensor::cat(vec![moved, x.narrow(3, targets, rest)], 3),
         }
+    }
+
+    /// Sizes and choices of the network.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
     }
 
     /// The learned graph, (v, w), if there is one.

@@ -23,7 +23,7 @@ use super::embedding::{AdaptiveGraph, Inputs};
 use super::readout::Readout;
 use super::{ForecasterKind, with_clock};
 use crate::forecast::config::{ForecastConfig, Head};
-use crate::forecast::data::{Input, Sizes};
+use crate::forecast::data::{GivenGraph, Input, Sizes};
 use crate::models::ModelConfig;
 use crate::nn::{BlockState, ConvType, TgMamba, linear, rms_norm};
 
@@ -102,23 +102,12 @@ impl TgMambaForecaster {
         let history = with_clock(&input);
         let features = history.dims()[3];
         let history = linear(&self.history, history.reshape([b, v, l * features]));
-        let edges = match (&self.adaptive, input.graph) {
-            (Some(adaptive), given) => adaptive.beside(given),
-            (None, Some(given)) if self.mixes => given,
-            // Without mixing the blocks look at no graph.
-            (None, _) => Tensor::zeros([1, 1, 1, 1], &hidden.device()),
-        };
+        let edges = self.edges(input.graph, &hidden.device());
         for (i, block) in self.blocks.iter().enumerate() {
             let normed = rms_norm(hidden.clone());
-            let run =
-                |block: &TgMamba, x, edges| block.forward(x, edges, BlockState::default()).hidden;
-            let mut update = run(block, normed.clone(), edges.clone());
+            let mut update = run(block, normed.clone(), &edges);
             if let Some(block) = self.reverse.get(i) {
-                let turned = match edges.dims()[1] {
-                    1 => edges.clone(),
-                    _ => edges.clone().flip([1]),
-                };
-                update = update + run(block, normed.flip([2]), turned).flip([2]);
+                update = update + run(block, normed.flip([2]), &turned(&edges)).flip([2]);
             }
             hidden = hidden + self.dropout.forward(update);
         }
@@ -132,8 +121,36 @@ impl TgMambaForecaster {
         self.readout.forward(Tensor::cat(parts, 2))
     }
 
+    fn edges(&self, given: Option<GivenGraph>, device: &Device) -> GivenGraph {
+        match (&self.adaptive, given) {
+            (_, Some(GivenGraph::Sparse(p))) if self.mixes => GivenGraph::Sparse(p),
+            (Some(adaptive), Some(GivenGraph::Dense(given))) => {
+                GivenGraph::Dense(adaptive.beside(Some(given)))
+            }
+            (Some(adaptive), _) => GivenGraph::Dense(adaptive.beside(None)),
+            (None, Some(given)) if self.mixes => given,
+            // Without mixing the blocks look at no graph.
+            (None, _) => GivenGraph::Dense(Tensor::zeros([1, 1, 1, 1], device)),
+        }
+    }
+
     /// The learned graph, (v, w).
     pub fn learned_graph(&self) -> Option<Tensor<2>> {
         self.adaptive.as_ref().map(AdaptiveGraph::graph)
+    }
+}
+
+fn run(block: &TgMamba, x: Tensor<4>, edges: &GivenGraph) -> Tensor<4> {
+    match edges {
+        GivenGraph::Dense(a) => block.forward(x, a.clone(), BlockState::default()).hidden,
+        GivenGraph::Sparse(p) => block.forward_sparse(x, p),
+    }
+}
+
+/// The graphs of the steps in reverse order.
+fn turned(edges: &GivenGraph) -> GivenGraph {
+    match edges {
+        GivenGraph::Dense(a) if a.dims()[1] > 1 => GivenGraph::Dense(a.clone().flip([1])),
+        constant => constant.clone(),
     }
 }

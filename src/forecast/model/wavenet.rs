@@ -25,7 +25,7 @@ use burn::tensor::{
 use super::embedding::AdaptiveGraph;
 use super::{output_layer, with_clock};
 use crate::forecast::config::ForecastConfig;
-use crate::forecast::data::{Input, Sizes};
+use crate::forecast::data::{GivenGraph, Input, Sizes};
 use crate::models::ModelConfig;
 use crate::nn::graph_conv::propagate;
 use crate::nn::linear;
@@ -99,7 +99,7 @@ impl GraphWaveNet {
         let x = with_clock(&input);
         let [b, v, l, _] = x.dims();
         let mut supports = Vec::with_capacity(3);
-        if let Some(graph) = input.graph {
+        if let Some(GivenGraph::Dense(graph)) = input.graph {
             supports.push(row_normalised(graph.clone()));
             supports.push(row_normalised(graph.swap_dims(2, 3)));
         }

@@ -38,37 +38,58 @@ pub fn matrix_steps(p: Tensor<4>) -> Vec<Tensor<3>> {
 
 /// The scan with linear graph convolutions, folded as described in the module above.
 pub fn graph_scan(input: ScanInput, mixing: GraphMixing) -> ScanOutput {
+    let p = matrix_steps(mixing.p);
+    let constant = p.len() == 1;
+    let propagate = |t: usize, h: Tensor<3>| p[if constant { 0 } else { t }].clone().matmul(h);
+    let weights = StateWeights {
+        a_root: mixing.a_root,
+        a_rel: mixing.a_rel,
+        c_root: mixing.c_root,
+        c_rel: mixing.c_rel,
+    };
+    linear_scan(input, weights, constant, propagate, Tensor::matmul)
+}
+
+/// W_root and W_rel of gconv_A and gconv_C, (n, n) each; an absent W_root is zero.
+#[derive(Debug, Clone)]
+pub struct StateWeights {
+    pub a_root: Option<Tensor<2>>,
+    pub a_rel: Tensor<2>,
+    pub c_root: Option<Tensor<2>>,
+    pub c_rel: Tensor<2>,
+}
+
+/// The scan with `propagate(t, H) -> P_t H` for H (b, v, d·n); where P is `constant` the product
+/// of a state serves both convolutions that need it. `matmul` multiplies by the weights.
+pub fn linear_scan(
+    input: ScanInput,
+    mixing: StateWeights,
+    constant: bool,
+    propagate: impl Fn(usize, Tensor<3>) -> Tensor<3>,
+    matmul: impl Fn(Tensor<2>, Tensor<2>) -> Tensor<2>,
+) -> ScanOutput {
     let [b, v, l, d] = input.u.dims();
     let n = input.a.dims()[1];
     let fold = |w: Tensor<2>| {
         time_steps(
-            input
-                .c
-                .clone()
-                .reshape([b * v * l, n])
-                .matmul(w.transpose())
-                .reshape([b, v, l, n]),
+            matmul(input.c.clone().reshape([b * v * l, n]), w.transpose()).reshape([b, v, l, n]),
         )
     };
     let c_root = mixing.c_root.map(fold);
     let c_rel = fold(mixing.c_rel);
-    let p = matrix_steps(mixing.p);
-    let constant = p.len() == 1;
 
     let u = time_steps(input.u.clone());
     let delta = time_steps(input.delta);
     let b_in = time_steps(input.b);
     let a = input.a.reshape([1, 1, d, n]);
 
-    let propagate = |p: &Tensor<3>, h: &Tensor<4>| {
-        p.clone()
-            .matmul(h.clone().reshape([b, v, d * n]))
-            .reshape([b, v, d, n])
+    let propagate = |t: usize, h: &Tensor<4>| {
+        propagate(t, h.clone().reshape([b, v, d * n])).reshape([b, v, d, n])
     };
     let mix = |h: &Tensor<4>, ph: Tensor<4>| {
-        let rel = ph.reshape([b * v * d, n]).matmul(mixing.a_rel.clone());
+        let rel = matmul(ph.reshape([b * v * d, n]), mixing.a_rel.clone());
         match &mixing.a_root {
-            Some(root) => h.clone().reshape([b * v * d, n]).matmul(root.clone()) + rel,
+            Some(root) => matmul(h.clone().reshape([b * v * d, n]), root.clone()) + rel,
             None => rel,
         }
         .reshape([b, v, d, n])
@@ -79,18 +100,17 @@ pub fn graph_scan(input: ScanInput, mixing: GraphMixing) -> ScanOutput {
     let mut shared: Option<Tensor<4>> = None;
     let mut y = Vec::with_capacity(l);
     for t in 0..l {
-        let p_t = &p[if constant { 0 } else { t }];
         let du = (delta[t].clone() * u[t].clone()).unsqueeze_dim::<4>(3);
         let drive = du * b_in[t].clone().unsqueeze_dim::<4>(2);
         let h = match state {
             None => drive,
             Some(h) => {
-                let ph = shared.take().unwrap_or_else(|| propagate(p_t, &h));
+                let ph = shared.take().unwrap_or_else(|| propagate(t, &h));
                 let decay = (delta[t].clone().unsqueeze_dim::<4>(3) * a.clone()).exp();
                 decay * mix(&h, ph) + drive
             }
         };
-        let ph = propagate(p_t, &h);
+        let ph = propagate(t, &h);
         let mut read = ph.clone() * c_rel[t].clone().unsqueeze_dim::<4>(2);
         if let Some(c_root) = &c_root {
             read = read + h.clone() * c_root[t].clone().unsqueeze_dim::<4>(2);
