@@ -15,6 +15,8 @@ mod adjacency;
 mod machine;
 mod names;
 mod numpy;
+mod opcodes;
+mod strings;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
