@@ -1,5 +1,6 @@
 //! Comma-, semicolon- or tab-separated text: a column per sensor or feature, a time step per row.
 
+mod numbers;
 mod scan;
 mod table;
 
