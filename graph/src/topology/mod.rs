@@ -10,6 +10,7 @@ mod correlation;
 mod csr;
 mod csr_builders;
 mod csr_propagation;
+mod distances;
 mod layout;
 pub mod propagation;
 
@@ -21,10 +22,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-pub use builders::pairwise_distances;
 pub use config::{EdgeWeights, GraphConfig, build, build_from_positions};
 pub use correlation::correlation_strength;
 pub use csr::{CsrGraph, GraphStatistics, Spread, Symmetry};
+pub use distances::pairwise_distances;
 pub use layout::{HEAD_RADIUS, layout_2d};
 
 /// A directed, weighted graph over named sensors.
