@@ -31,24 +31,34 @@ pub fn map(path: impl AsRef<Path>) -> Result<Mmap> {
     unsafe { Mmap::map(&file) }.map_err(failed)
 }
 
+/// The bytes of a file as text; `path` and `remedy` are for the message.
+///
+/// # Errors
+/// [`Error::File`] naming the first byte that is not UTF-8.
+pub(crate) fn utf8<'a>(bytes: &'a [u8], path: &Path, remedy: &str) -> Result<&'a str> {
+    std::str::from_utf8(bytes).map_err(|e| {
+        let place = format!("byte {}", e.valid_up_to());
+        Error::file(path, place, "is not UTF-8 text", remedy)
+    })
+}
+
+/// [`utf8`] without a byte-order mark.
+///
+/// # Errors
+/// As [`utf8`].
+pub(crate) fn text<'a>(bytes: &'a [u8], path: &Path, remedy: &str) -> Result<&'a str> {
+    let text = utf8(bytes, path, remedy)?;
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+}
+
 /// The text of a file, without a byte-order mark.
 ///
 /// # Errors
 /// [`Error::Io`] when the file cannot be read, [`Error::File`] when it is not UTF-8.
 pub fn read_text(path: impl AsRef<Path>) -> Result<String> {
-    let bytes = read(&path)?;
-    let text = String::from_utf8(bytes).map_err(|e| {
-        Error::file(
-            &path,
-            format!("byte {}", e.utf8_error().valid_up_to()),
-            "is not UTF-8 text",
-            "save the file as UTF-8, or name a binary format by its extension",
-        )
-    })?;
-    Ok(match text.strip_prefix('\u{feff}') {
-        Some(rest) => rest.to_string(),
-        None => text,
-    })
+    let path = path.as_ref();
+    let remedy = "save the file as UTF-8, or name a binary format by its extension";
+    text(&read(path)?, path, remedy).map(str::to_string)
 }
 
 /// Writes a file through a temporary one in the same folder that is renamed at the end, so that

@@ -55,14 +55,7 @@ pub fn read(path: impl AsRef<Path>) -> Result<GraphMl> {
 /// than one, a node has no identifier or that of another, an edge leads to a node that is not
 /// there, or a value belongs to no declared key.
 pub fn parse(bytes: &[u8], path: &Path) -> Result<GraphMl> {
-    let text = std::str::from_utf8(bytes).map_err(|e| {
-        Error::file(
-            path,
-            format!("byte {}", e.valid_up_to()),
-            "is not UTF-8 text",
-            "save the file as UTF-8",
-        )
-    })?;
+    let text = files::utf8(bytes, path, "save the file as UTF-8")?;
     let mut reader = Reader::from_str(text);
     let mut state = State::default();
     loop {

@@ -39,15 +39,7 @@ pub fn read(path: impl AsRef<Path>) -> Result<TsFile> {
 /// stamps, or a line has another number of dimensions or values, a value that is no number, or an
 /// unknown class.
 pub fn parse(bytes: &[u8], path: &Path) -> Result<TsFile> {
-    let text = std::str::from_utf8(bytes).map_err(|e| {
-        Error::file(
-            path,
-            format!("byte {}", e.valid_up_to()),
-            "is not UTF-8 text",
-            "check that this is a .ts file",
-        )
-    })?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = files::text(bytes, path, "check that this is a .ts file")?;
     let mut problem = String::new();
     let mut classes: Vec<String> = Vec::new();
     let mut dimensions: Option<usize> = None;

@@ -56,11 +56,7 @@ pub fn read(path: impl AsRef<Path>) -> Result<Annotations> {
 /// [`Error::File`] naming the line when the text is none of these formats or of another version,
 /// a line has too few fields, a time is no number or runs backwards, or a label has no name.
 pub fn parse(bytes: &[u8], path: &Path) -> Result<Annotations> {
-    let text = std::str::from_utf8(bytes).map_err(|e| {
-        let place = format!("byte {}", e.valid_up_to());
-        Error::file(path, place, "is not UTF-8 text", REMEDY)
-    })?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = files::text(bytes, path, REMEDY)?;
     let lines = Lines { text, path };
     let Some((number, first)) = lines.content().next() else {
         return Err(lines.wrong(1, "the file is empty", REMEDY));

@@ -26,15 +26,7 @@ pub fn read(path: impl AsRef<Path>) -> Result<ArffFile> {
 /// another number of values than there are attributes, a value is no number or none of the words
 /// of its attribute, or there is no row.
 pub fn parse(bytes: &[u8], path: &Path) -> Result<ArffFile> {
-    let text = std::str::from_utf8(bytes).map_err(|e| {
-        Error::file(
-            path,
-            format!("byte {}", e.valid_up_to()),
-            "is not UTF-8 text",
-            "save the file as UTF-8",
-        )
-    })?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = files::text(bytes, path, "save the file as UTF-8")?;
     let mut lines = text.lines().enumerate().map(|(i, l)| (i + 1, l.trim()));
     let mut relation = String::new();
     let mut levels: Vec<(String, Vec<Attribute>)> = vec![(String::new(), Vec::new())];

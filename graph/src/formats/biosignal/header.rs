@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{DAMAGED, SampleType};
+use super::{DAMAGED, SampleType, Source};
 use crate::{Error, Result};
 
 /// A header and the place up to which it has been read.
@@ -97,8 +97,48 @@ pub(in crate::formats) fn text(bytes: &[u8]) -> String {
     text.trim_matches(['\0', ' ']).to_string()
 }
 
-/// Byte of each channel in a record, and the bytes of a record. `None` on overflow.
-pub(in crate::formats) fn offsets(channels: &[(SampleType, usize)]) -> Option<(Vec<u64>, u64)> {
+/// The size of a source, and its header as far as it is there: its first `fixed` bytes give its
+/// `length`.
+///
+/// # Errors
+/// [`Error::Io`] when it cannot be read, and those of `length`.
+pub(in crate::formats) fn head<'a, S: Source>(
+    source: &'a S,
+    path: &Path,
+    fixed: usize,
+    length: impl Fn(&Path, &[u8]) -> Result<usize>,
+    buffer: &'a mut Vec<u8>,
+) -> Result<(u64, &'a [u8])> {
+    let io = |e| Error::io(path, e);
+    let size = source.size().map_err(io)?;
+    let there = usize::try_from(size).unwrap_or(usize::MAX);
+    let start = source.bytes(0, there.min(fixed), buffer).map_err(io)?;
+    let all = length(path, start)?;
+    let bytes = source.bytes(0, there.min(all), buffer).map_err(io)?;
+    Ok((size, bytes))
+}
+
+/// Byte of each channel in a record, and the bytes of a record.
+///
+/// # Errors
+/// [`Error::File`] when a record is empty, or larger than a file can be.
+pub(in crate::formats) fn record_layout(
+    path: &Path,
+    channels: &[(SampleType, usize)],
+) -> Result<(Vec<u64>, u64)> {
+    offsets(channels)
+        .filter(|(_, bytes)| *bytes > 0)
+        .ok_or_else(|| {
+            Error::file(
+                path,
+                "samples per record",
+                "no channel has any, or more than a file can hold",
+                DAMAGED,
+            )
+        })
+}
+
+fn offsets(channels: &[(SampleType, usize)]) -> Option<(Vec<u64>, u64)> {
     let mut at = 0u64;
     let mut out = Vec::with_capacity(channels.len());
     for (kind, samples) in channels {

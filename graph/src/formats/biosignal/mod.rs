@@ -31,7 +31,7 @@ use ndarray::Array2;
 use crate::electrodes::normalise_channel_name;
 use crate::{Error, Result};
 
-pub(super) use header::{Fields, offsets};
+pub(super) use header::{Fields, head, record_layout};
 pub use recording::{Breaks, Labelling, MixedRates, RecordingOptions};
 pub(super) use records::{Layout, Records};
 pub use records::{SampleType, Source};

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use jiff::civil::{Date, DateTime, Time};
 
-use crate::formats::biosignal::{Channel, DAMAGED, Fields, Layout, SampleType, Scale, offsets};
+use crate::formats::biosignal::{
+    Channel, DAMAGED, Fields, Layout, SampleType, Scale, record_layout,
+};
 use crate::{Error, Result};
 
 /// Bytes of the part about the file, and of the part about each channel.
@@ -119,17 +121,7 @@ impl Header {
         })?;
 
         let kinds: Vec<_> = samples.iter().map(|s| (kind, *s)).collect();
-        let (at, record_bytes) =
-            offsets(&kinds)
-                .filter(|(_, bytes)| *bytes > 0)
-                .ok_or_else(|| {
-                    Error::file(
-                        path,
-                        "samples per record",
-                        "no channel has any, or more than a file can hold",
-                        DAMAGED,
-                    )
-                })?;
+        let (at, record_bytes) = record_layout(path, &kinds)?;
         let any = (0..n).any(|i| !holds_text[i] && samples[i] > 0);
         if record_seconds < 0.0 || (any && record_seconds == 0.0) {
             return Err(Error::file(

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use jiff::civil::{Date, DateTime, Time};
 
-use crate::formats::biosignal::{Channel, DAMAGED, Fields, Layout, SampleType, Scale, offsets};
+use crate::formats::biosignal::{
+    Channel, DAMAGED, Fields, Layout, SampleType, Scale, record_layout,
+};
 use crate::{Error, Result};
 
 /// Bytes of the part about the file, and of the part about each channel.
@@ -176,17 +178,7 @@ impl Header {
             };
             kinds.push((kind, samples));
         }
-        let (at, record_bytes) =
-            offsets(&kinds)
-                .filter(|(_, bytes)| *bytes > 0)
-                .ok_or_else(|| {
-                    Error::file(
-                        path,
-                        "samples per record",
-                        "no channel has any, or more than a file can hold",
-                        DAMAGED,
-                    )
-                })?;
+        let (at, record_bytes) = record_layout(path, &kinds)?;
         let mut channels = Vec::new();
         let mut positions = Vec::new();
         for (i, (kind, samples)) in kinds.into_iter().enumerate() {

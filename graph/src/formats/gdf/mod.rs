@@ -15,7 +15,7 @@ use std::fs::File;
 use std::path::Path;
 
 use super::biosignal::{
-    Annotation, OpenOptions, RecordingOptions, Records, Segment, SignalFile, Source,
+    Annotation, OpenOptions, RecordingOptions, Records, Segment, SignalFile, Source, head,
 };
 use crate::{Error, Recording, Result};
 use events::Event;
@@ -58,16 +58,8 @@ pub fn parse<'a>(bytes: &'a [u8], path: &Path) -> Result<SignalFile<&'a [u8]>> {
 /// As [`open`], but for what `options` accepts.
 pub fn read<S: Source>(source: S, path: &Path, options: OpenOptions) -> Result<SignalFile<S>> {
     let io = |e| Error::io(path, e);
-    let size = source.size().map_err(io)?;
     let mut buffer = Vec::new();
-    let length = usize::try_from(size).unwrap_or(usize::MAX);
-    let start = source
-        .bytes(0, length.min(FIXED), &mut buffer)
-        .map_err(io)?;
-    let header_bytes = header::length(path, start)?;
-    let bytes = source
-        .bytes(0, length.min(header_bytes), &mut buffer)
-        .map_err(io)?;
+    let (size, bytes) = head(&source, path, FIXED, header::length, &mut buffer)?;
     let header = Header::parse(path, bytes)?;
     let (count, table_at) = record_count(&header, size, path, options)?;
     let events = match table_at {
