@@ -103,12 +103,8 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::super::propagation;
+    use super::super::tests::assert_close;
     use super::*;
-
-    fn assert_close(got: &Array2<f32>, want: &Array2<f32>) {
-        let worst = (got - want).mapv(f32::abs).fold(0.0f32, |a, b| a.max(*b));
-        assert!(worst < 1e-6, "off by {worst}");
-    }
 
     #[test]
     fn equal_to_the_dense_matrices() {

@@ -190,14 +190,8 @@ fn check_distances(nodes: &[String], distances: &Array2<f64>) -> Result<()> {
 mod tests {
     use ndarray::array;
 
-    use super::super::tests::names;
+    use super::super::tests::{assert_close, names};
     use super::*;
-
-    fn assert_close(got: &Array2<f32>, want: &Array2<f32>) {
-        assert_eq!(got.dim(), want.dim());
-        let worst = (got - want).mapv(f32::abs).fold(0.0f32, |a, b| a.max(*b));
-        assert!(worst < 1e-6, "off by {worst}: {got}");
-    }
 
     #[test]
     fn radius_includes_its_boundary() {

@@ -300,6 +300,12 @@ mod tests {
         list.iter().map(|n| n.to_string()).collect()
     }
 
+    pub(super) fn assert_close(got: &Array2<f32>, want: &Array2<f32>) {
+        assert_eq!(got.dim(), want.dim());
+        let worst = (got - want).mapv(f32::abs).fold(0.0f32, |a, b| a.max(*b));
+        assert!(worst < 1e-6, "off by {worst}: {got}");
+    }
+
     fn sample() -> SensorGraph {
         // a -> b, b -> c, c -> c, d alone, e -> a
         let adjacency = array![

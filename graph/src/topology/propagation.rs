@@ -88,6 +88,7 @@ fn assert_square(matrix: &Array2<f32>) {
 mod tests {
     use ndarray::array;
 
+    use super::super::tests::assert_close;
     use super::*;
 
     // Node 1 has a self loop, node 3 no edge, node 4 only receives.
@@ -99,11 +100,6 @@ mod tests {
             [0.0, 0.0, 0.0, 0.0, 0.0],
             [0.75, 0.0, 3.0, 0.0, 0.0],
         ]
-    }
-
-    fn assert_close(got: &Array2<f32>, want: &Array2<f32>) {
-        let worst = (got - want).mapv(f32::abs).fold(0.0f32, |a, b| a.max(*b));
-        assert!(worst < 1e-6, "off by {worst}: {got}");
     }
 
     // Numbers: GCNConv(5, 5, bias=False) of PyTorch Geometric 2.8.1 with an identity weight,
