@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{Array2, Array3};
 
-use super::options::Accept;
+use super::options::{Accept, check_subjects};
 use super::{DatasetConfig, about, electrodes};
 use crate::electrodes::{SCALP_RADIUS, normalise_channel_name};
 use crate::formats::csv::{CsvConfig, read_cells, read_table};
@@ -98,14 +98,7 @@ pub(super) fn open(config: &DatasetConfig) -> Result<LazySet> {
     ];
     config.accepts_only("bcicha", &known)?;
     let (folder, sessions, label_file) = list(config)?;
-    let sensors: Vec<String> = match config.channels.is_empty() {
-        true => SENSORS.map(String::from).to_vec(),
-        false => config
-            .channels
-            .iter()
-            .map(|c| normalise_channel_name(c))
-            .collect(),
-    };
+    let sensors = config.electrodes(&SENSORS);
     let (positions, table) = positions(config, &folder, &sensors)?;
     let crop = match &config.features {
         Some(features) => features.crop_seconds,
@@ -131,20 +124,13 @@ pub(super) fn open(config: &DatasetConfig) -> Result<LazySet> {
         let plan = plan.clone();
         Shard::new(vec![session.path.clone()], move || plan.read(&session))
     });
-    Ok(LazySet {
-        shards: shards.collect(),
-        at_once: None,
-        gaps: false,
-        shared: RecordingSet {
-            info: fetch::info("bcicha").unwrap_or_default(),
-            sensors,
-            positions: Some(positions),
-            adjacency: None,
-            classes: CLASSES.map(String::from).to_vec(),
-            recordings: Vec::new(),
-            sources,
-        },
-    })
+    let info = fetch::info("bcicha").unwrap_or_default();
+    let shared = RecordingSet {
+        positions: Some(positions),
+        sources,
+        ..RecordingSet::new(info, sensors, &CLASSES)
+    };
+    Ok(LazySet::new(shared, shards.collect()))
 }
 
 /// The folder, its sessions in order, and the file of labels.
@@ -185,10 +171,7 @@ fn list(config: &DatasetConfig) -> Result<(PathBuf, Vec<Session>, PathBuf)> {
     }
     sessions.sort_by(|a, b| (&a.subject, a.number).cmp(&(&b.subject, b.number)));
     let subjects: BTreeSet<String> = sessions.iter().map(|s| s.subject.clone()).collect();
-    if let Some(other) = config.subjects.iter().find(|s| !subjects.contains(*s)) {
-        let known: Vec<&str> = subjects.iter().map(String::as_str).collect();
-        return Err(Error::unknown("subject", other, &known));
-    }
+    check_subjects(&config.subjects, &subjects)?;
     if !config.subjects.is_empty() {
         sessions.retain(|s| config.subjects.contains(&s.subject));
     }
@@ -236,12 +219,7 @@ fn split_name(name: &str) -> Option<(String, usize)> {
 /// Classes of the feedbacks of every session, in their order.
 fn labels(path: &Path) -> Result<BTreeMap<(String, usize), Vec<usize>>> {
     let cells = read_cells(path, &CsvConfig::default())?;
-    let column = |name: &str| {
-        cells.column(name).ok_or_else(|| {
-            let problem = format!("no column {name} among {}", cells.names.join(", "));
-            Error::file(path, "header", problem, "fetch the original file again")
-        })
-    };
+    let column = |name: &str| cells.require(name, path, "fetch the original file again");
     let rows = column("IdFeedBack")?.iter().zip(column("Prediction")?);
     let mut numbered: BTreeMap<(String, usize), BTreeMap<usize, usize>> = BTreeMap::new();
     for (name, class) in rows {
@@ -297,11 +275,7 @@ fn positions(
     let wrong = |field: &str, problem: String| {
         Error::file(&path, field, problem, "fetch the original file again")
     };
-    let column = |name: &str| {
-        let names = || cells.names.join(", ");
-        let found = cells.column(name);
-        found.ok_or_else(|| wrong("header", format!("no column {name} among {}", names())))
-    };
+    let column = |name: &str| cells.require(name, &path, "fetch the original file again");
     let (labels, radii, angles) = (column("Labels")?, column("Radius")?, column("Phi")?);
     let mut out = Array2::zeros((sensors.len(), 3));
     for (sensor, mut row) in sensors.iter().zip(out.rows_mut()) {

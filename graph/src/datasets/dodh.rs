@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{Array2, Axis};
 
-use super::options::Accept;
+use super::options::{Accept, check_subjects};
 use super::parts::Parts;
 use super::{DatasetConfig, about};
 use crate::electrodes::electrode_direction;
@@ -144,19 +144,15 @@ pub(super) fn open(config: &DatasetConfig) -> Result<LazySet> {
             read(&path, &subject, part, &sensors, &accept)
         }));
     }
+    let info = fetch::info("dodh").unwrap_or_default();
+    let shared = RecordingSet {
+        positions,
+        sources,
+        ..RecordingSet::new(info, sensors, &CLASSES)
+    };
     Ok(LazySet {
-        shared: RecordingSet {
-            info: fetch::info("dodh").unwrap_or_default(),
-            sensors,
-            positions,
-            adjacency: None,
-            classes: CLASSES.map(String::from).to_vec(),
-            recordings: Vec::new(),
-            sources,
-        },
-        shards,
         at_once: Some(AT_ONCE),
-        gaps: false,
+        ..LazySet::new(shared, shards)
     })
 }
 
@@ -179,10 +175,7 @@ fn list(config: &DatasetConfig) -> Result<(PathBuf, Vec<PathBuf>)> {
         }
         nights.sort();
         let subjects: Vec<String> = nights.iter().map(|p| stem(p)).collect();
-        if let Some(other) = config.subjects.iter().find(|s| !subjects.contains(s)) {
-            let known: Vec<&str> = subjects.iter().map(String::as_str).collect();
-            return Err(Error::unknown("subject", other, &known));
-        }
+        check_subjects(&config.subjects, &subjects)?;
         if !config.subjects.is_empty() {
             nights.retain(|p| config.subjects.contains(&stem(p)));
         }

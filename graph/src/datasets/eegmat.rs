@@ -9,6 +9,7 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
+use super::options::check_subjects;
 use super::{electrodes, find};
 use crate::formats::biosignal::RecordingOptions;
 use crate::formats::edf;
@@ -44,10 +45,7 @@ pub(super) fn window() -> WindowConfig {
 /// Reads the subjects asked for, or all whose files are there.
 pub(super) fn read(data_dir: Option<&Path>, subjects: &[String]) -> Result<RecordingSet> {
     let all: Vec<String> = (0..SUBJECTS).map(|n| format!("Subject{n:02}")).collect();
-    let known: Vec<&str> = all.iter().map(String::as_str).collect();
-    if let Some(other) = subjects.iter().find(|s| !all.contains(s)) {
-        return Err(Error::unknown("subject", other, &known));
-    }
+    check_subjects(subjects, &all)?;
     let folder = find(
         data_dir,
         &[

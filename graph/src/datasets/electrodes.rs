@@ -17,16 +17,7 @@ use crate::{Error, Result, SourceFile, files};
 pub fn read_positions(path: impl AsRef<Path>, sensors: &[String]) -> Result<Array2<f64>> {
     let path = path.as_ref();
     let cells = read_cells(path, &CsvConfig::default())?;
-    let column = |name: &str| {
-        cells.column(name).ok_or_else(|| {
-            Error::file(
-                path,
-                "header",
-                format!("no column {name:?} among {}", cells.names.join(", ")),
-                "name the columns name,x,y or name,x,y,z",
-            )
-        })
-    };
+    let column = |name: &str| cells.require(name, path, "name the columns name,x,y or name,x,y,z");
     let names = column("name")?;
     let mut axes = vec![("x", column("x")?), ("y", column("y")?)];
     if let Some(z) = cells.column("z") {

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::DatasetConfig;
+use crate::electrodes::normalise_channel_name;
 use crate::{Error, Result};
 
 /// What is to be told apart, where a data set has two tasks.
@@ -115,6 +116,18 @@ pub(super) enum OptionName {
 }
 
 impl DatasetConfig {
+    /// The electrodes asked for, in their one spelling; where none are, those of the set.
+    pub(super) fn electrodes(&self, own: &[&str]) -> Vec<String> {
+        match self.channels.is_empty() {
+            true => own.iter().map(|name| name.to_string()).collect(),
+            false => self
+                .channels
+                .iter()
+                .map(|name| normalise_channel_name(name))
+                .collect(),
+        }
+    }
+
     pub(super) fn accepts(&self, fault: Accept) -> bool {
         self.accept.contains(&fault)
     }
@@ -154,6 +167,18 @@ impl DatasetConfig {
                 ))
             }
         }
+    }
+}
+
+/// Refuses subjects that are not there.
+pub(super) fn check_subjects<'a>(
+    wanted: &[String],
+    known: impl IntoIterator<Item = &'a String>,
+) -> Result<()> {
+    let known: Vec<&str> = known.into_iter().map(String::as_str).collect();
+    match wanted.iter().find(|s| !known.contains(&s.as_str())) {
+        None => Ok(()),
+        Some(other) => Err(Error::unknown("subject", other, &known)),
     }
 }
 

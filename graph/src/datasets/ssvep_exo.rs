@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{Axis, Ix3, s};
 
+use super::options::check_subjects;
 use super::{electrodes, find};
 use crate::formats::biosignal::RecordingOptions;
 use crate::formats::gdf;
@@ -53,10 +54,7 @@ pub(super) fn features() -> FeatureConfig {
 
 pub(super) fn read(data_dir: Option<&Path>, subjects: &[String]) -> Result<RecordingSet> {
     let all: Vec<String> = (1..=12).map(|n| format!("subject{n:02}")).collect();
-    let known: Vec<&str> = all.iter().map(String::as_str).collect();
-    if let Some(other) = subjects.iter().find(|s| !all.contains(s)) {
-        return Err(Error::unknown("subject", other, &known));
-    }
+    check_subjects(subjects, &all)?;
     let wanted = |subject: &String| subjects.is_empty() || subjects.contains(subject);
     let chosen: Vec<String> = all.iter().filter(|s| wanted(s)).cloned().collect();
     let (folder, recordings, mut sources) =

@@ -26,6 +26,18 @@ pub struct LazySet {
     pub gaps: bool,
 }
 
+impl LazySet {
+    /// A set without missing values, of which each thread has one shard in memory at a time.
+    pub fn new(shared: RecordingSet, shards: Vec<Shard>) -> Self {
+        Self {
+            shared,
+            shards,
+            at_once: None,
+            gaps: false,
+        }
+    }
+}
+
 /// A part of a set that is read at once, mostly a file.
 pub struct Shard {
     files: Vec<PathBuf>,
@@ -386,15 +398,8 @@ mod tests {
     }
 
     fn shared() -> RecordingSet {
-        RecordingSet {
-            info: DatasetInfo::default(),
-            sensors: vec!["a".into(), "b".into()],
-            positions: None,
-            adjacency: None,
-            classes: vec!["x".into(), "y".into()],
-            recordings: Vec::new(),
-            sources: Vec::new(),
-        }
+        let sensors = vec!["a".into(), "b".into()];
+        RecordingSet::new(DatasetInfo::default(), sensors, &["x", "y"])
     }
 
     fn window() -> WindowConfig {

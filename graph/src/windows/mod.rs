@@ -44,3 +44,18 @@ pub struct RecordingSet {
     /// Files read.
     pub sources: Vec<SourceFile>,
 }
+
+impl RecordingSet {
+    /// A set of these sensors and classes, without recordings yet.
+    pub fn new(info: DatasetInfo, sensors: Vec<String>, classes: &[&str]) -> Self {
+        Self {
+            info,
+            sensors,
+            positions: None,
+            adjacency: None,
+            classes: classes.iter().map(|c| c.to_string()).collect(),
+            recordings: Vec::new(),
+            sources: Vec::new(),
+        }
+    }
+}

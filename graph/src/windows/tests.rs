@@ -18,14 +18,10 @@ fn recording(name: &str, signal: Array3<f32>, labels: Labels) -> Recording {
 }
 
 fn set(recordings: Vec<Recording>) -> RecordingSet {
+    let sensors = vec!["a".into(), "b".into()];
     RecordingSet {
-        info: DatasetInfo::default(),
-        sensors: vec!["a".into(), "b".into()],
-        positions: None,
-        adjacency: None,
-        classes: vec!["x".into(), "y".into()],
         recordings,
-        sources: Vec::new(),
+        ..RecordingSet::new(DatasetInfo::default(), sensors, &["x", "y"])
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::Experiment;
-use crate::datasets::options::Accept;
+use crate::datasets::options::{Accept, check_subjects};
 use crate::datasets::{DatasetConfig, about};
 use crate::{Error, Result};
 
@@ -48,10 +48,7 @@ pub(super) fn list(config: &DatasetConfig) -> Result<(PathBuf, Experiment, Vec<S
         for session in sessions {
             of.entry(session.subject.clone()).or_default().push(session);
         }
-        if let Some(other) = config.subjects.iter().find(|s| !of.contains_key(*s)) {
-            let known: Vec<&str> = of.keys().map(String::as_str).collect();
-            return Err(Error::unknown("subject", other, &known));
-        }
+        check_subjects(&config.subjects, of.keys())?;
         if !config.subjects.is_empty() {
             of.retain(|subject, _| config.subjects.contains(subject));
         }

@@ -144,18 +144,7 @@ pub(super) fn open(config: &DatasetConfig) -> Result<LazySet> {
     ];
     config.accepts_only("mamem", &known)?;
     let (folder, experiment, sessions) = list(config)?;
-    let sensors: Vec<String> = match config.channels.is_empty() {
-        true => experiment
-            .channels()
-            .iter()
-            .map(|c| c.to_string())
-            .collect(),
-        false => config
-            .channels
-            .iter()
-            .map(|c| normalise_channel_name(c))
-            .collect(),
-    };
+    let sensors = config.electrodes(&experiment.channels());
     let rows = sensors
         .iter()
         .map(|name| {
@@ -178,20 +167,13 @@ pub(super) fn open(config: &DatasetConfig) -> Result<LazySet> {
             Shard::new(files, move || read(&session, experiment, &rows, &accept))
         })
         .collect();
-    Ok(LazySet {
-        shared: RecordingSet {
-            info: fetch::info("mamem").unwrap_or_default(),
-            sensors,
-            positions,
-            adjacency: None,
-            classes: CLASSES.map(String::from).to_vec(),
-            recordings: Vec::new(),
-            sources,
-        },
-        shards,
-        at_once: None,
-        gaps: false,
-    })
+    let info = fetch::info("mamem").unwrap_or_default();
+    let shared = RecordingSet {
+        positions,
+        sources,
+        ..RecordingSet::new(info, sensors, &CLASSES)
+    };
+    Ok(LazySet::new(shared, shards))
 }
 
 fn read(

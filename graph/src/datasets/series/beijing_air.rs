@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 use ndarray::parallel::prelude::*;
 use ndarray::{Array3, Axis};
 
-use super::{SeriesSet, places, take};
+use super::{SeriesSet, take, with_places};
 use crate::datasets::find;
 use crate::formats::archive::Archive;
-use crate::formats::csv::{CsvConfig, DateParts, Table, TimeColumns, parse_cells, parse_table};
+use crate::formats::csv::{CsvConfig, DateParts, Table, TimeColumns, parse_table};
 use crate::formats::distances::{self, Unlisted};
 use crate::series::{
-    Feature, ForecastProtocol, ForecastSplit, Positions, Scaling, Series, SeriesGraph, Step,
-    TimePolicy, write_stamp,
+    Feature, ForecastProtocol, ForecastSplit, Scaling, Series, SeriesGraph, Step, TimePolicy,
+    write_stamp,
 };
 use crate::topology::CsrGraph;
 use crate::{Error, Result, SourceFile, fetch, files};
@@ -61,15 +61,9 @@ pub(super) fn read(data_dir: Option<&Path>, clock: Option<TimePolicy>) -> Result
     let info = fetch::info("beijing-air").unwrap_or_default();
     let series = Series::new(info, sensors, features, values)?;
     let hour = Some(Step::Seconds(3600));
-    let (mut series, clock) = series.with_time(&stamps, hour, clock.unwrap_or_default())?;
-    let path = folder.join("stations.csv");
-    if path.is_file() {
-        let bytes = take(&path, &mut sources)?;
-        let cells = parse_cells(&bytes, &path, &CsvConfig::default())?;
-        let columns = ["station", "latitude", "longitude"];
-        let positions = places(&cells, &path, &series.sensors, columns)?;
-        series = series.with_positions(Positions::LatLon(positions))?;
-    }
+    let (series, clock) = series.with_time(&stamps, hour, clock.unwrap_or_default())?;
+    let columns = ["station", "latitude", "longitude"];
+    let mut series = with_places(series, &folder.join("stations.csv"), columns, &mut sources)?;
     let path = folder.join("distances.csv");
     if path.is_file() {
         let list = distances::parse(&take(&path, &mut sources)?, &path)?;

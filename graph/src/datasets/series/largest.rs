@@ -10,14 +10,13 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{Array1, Array2, Axis, Ix2};
 
-use super::{SeriesSet, places, take};
+use super::{SeriesSet, places, take, twelve_steps};
 use crate::datasets::find;
 use crate::formats::csv::{Cells, CsvConfig, parse_cells};
 use crate::formats::npy::read_npy_f32;
 use crate::formats::pandas::Store;
 use crate::series::{
-    Feature, ForecastProtocol, ForecastSplit, Gaps, Positions, Scaling, Series, SeriesGraph, Step,
-    TimePolicy,
+    Feature, ForecastSplit, Gaps, Positions, Series, SeriesGraph, Step, TimePolicy,
 };
 use crate::topology::CsrGraph;
 use crate::{Error, Result, SourceFile, fetch, files};
@@ -98,20 +97,15 @@ pub(super) fn read(
     series.sources = sources;
     Ok(SeriesSet {
         series,
-        protocol: ForecastProtocol {
-            history: 12,
-            horizon: 12,
-            report: vec![3, 6, 12],
-            targets: vec!["flow".into()],
-            split: ForecastSplit::WindowsRest {
+        protocol: twelve_steps(
+            "flow",
+            ForecastSplit::WindowsRest {
                 train: 0.6,
                 validation: 0.2,
             },
-            scaling: Scaling::Zscore,
-            source: "LargeST (Liu et al. 2023): the year 2019, 15 minutes, 6:2:2 of the windows, \
-                     errors without flows of 0"
-                .into(),
-        },
+            "LargeST (Liu et al. 2023): the year 2019, 15 minutes, 6:2:2 of the windows, \
+                     errors without flows of 0",
+        ),
         clock,
     })
 }
@@ -124,16 +118,7 @@ fn detectors(folder: &Path, region: &str, sources: &mut Vec<SourceFile>) -> Resu
     };
     let bytes = take(&path, sources)?;
     let cells = parse_cells(&bytes, &path, &CsvConfig::default())?;
-    let column = |name: &str| {
-        cells.column(name).ok_or_else(|| {
-            Error::file(
-                &path,
-                "header",
-                format!("no column {name:?} among {}", cells.names.join(", ")),
-                "fetch the original file again",
-            )
-        })
-    };
+    let column = |name: &str| cells.require(name, &path, "fetch the original file again");
     let wanted = districts(region);
     let district = column("District")?;
     let chosen: Vec<usize> = (0..cells.rows())

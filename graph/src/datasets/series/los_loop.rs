@@ -8,13 +8,13 @@ use std::path::Path;
 
 use ndarray::Axis;
 
-use super::{SeriesSet, places, take};
+use super::{SeriesSet, take, with_places};
 use crate::datasets::find;
 use crate::datasets::graph_file::adjacency_file;
-use crate::formats::csv::{CsvConfig, parse_cells, parse_table};
+use crate::formats::csv::{CsvConfig, parse_table};
 use crate::series::{
-    Feature, ForecastProtocol, ForecastSplit, Positions, Scaling, Series, SeriesGraph, Step,
-    TimeAxis, TimeReport, stamp_of,
+    Feature, ForecastProtocol, ForecastSplit, Scaling, Series, SeriesGraph, Step, TimeAxis,
+    TimeReport, stamp_of,
 };
 use crate::topology::CsrGraph;
 use crate::{Result, fetch, files};
@@ -38,15 +38,10 @@ pub(super) fn read(data_dir: Option<&Path>) -> Result<SeriesSet> {
     let adjacency = adjacency_file(&path, &series.sensors)?;
     sources.push(files::source_file(&path)?);
     let graph = CsrGraph::from_dense(adjacency.view())?;
-    let mut series = series.with_graph(SeriesGraph::fixed(graph))?;
+    let series = series.with_graph(SeriesGraph::fixed(graph))?;
+    let columns = ["sensor_id", "latitude", "longitude"];
     let path = folder.join("graph_sensor_locations.csv");
-    if path.is_file() {
-        let bytes = take(&path, &mut sources)?;
-        let cells = parse_cells(&bytes, &path, &CsvConfig::default())?;
-        let columns = ["sensor_id", "latitude", "longitude"];
-        let positions = places(&cells, &path, &series.sensors, columns)?;
-        series = series.with_positions(Positions::LatLon(positions))?;
-    }
+    let mut series = with_places(series, &path, columns, &mut sources)?;
     series.sources = sources;
     Ok(SeriesSet {
         series,

@@ -11,16 +11,13 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{Array2, Axis};
 
-use super::{SeriesSet, places, take};
+use super::{SeriesSet, places, take, twelve_steps};
 use crate::datasets::find;
 use crate::formats::csv::{CsvConfig, parse_cells};
 use crate::formats::distances::{self, Unlisted, parse_ids};
 use crate::formats::pandas::Store;
 use crate::formats::pickle::{self, Pickle};
-use crate::series::{
-    Feature, ForecastProtocol, ForecastSplit, Positions, Scaling, Series, SeriesGraph, Step,
-    TimePolicy,
-};
+use crate::series::{Feature, ForecastSplit, Positions, Series, SeriesGraph, Step, TimePolicy};
 use crate::topology::CsrGraph;
 use crate::{Error, Result, SourceFile, fetch, files};
 
@@ -110,19 +107,14 @@ pub(super) fn read(
     series.sources = sources;
     Ok(SeriesSet {
         series,
-        protocol: ForecastProtocol {
-            history: 12,
-            horizon: 12,
-            report: vec![3, 6, 12],
-            targets: vec!["speed".into()],
-            split: ForecastSplit::Windows {
+        protocol: twelve_steps(
+            "speed",
+            ForecastSplit::Windows {
                 train: 0.7,
                 test: 0.2,
             },
-            scaling: Scaling::Zscore,
-            source: "DCRNN (Li et al. 2018): 7:1:2 of the windows, errors without values of 0"
-                .into(),
-        },
+            "DCRNN (Li et al. 2018): 7:1:2 of the windows, errors without values of 0",
+        ),
         clock,
     })
 }

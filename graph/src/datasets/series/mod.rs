@@ -28,8 +28,10 @@ use std::path::{Path, PathBuf};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use crate::formats::csv::Cells;
-use crate::series::{ForecastProtocol, ForecastSplit, Scaling, Series, TimePolicy, TimeReport};
+use crate::formats::csv::{Cells, CsvConfig, parse_cells};
+use crate::series::{
+    ForecastProtocol, ForecastSplit, Positions, Scaling, Series, TimePolicy, TimeReport,
+};
 use crate::{Error, Result, SourceFile, files};
 
 const NAMES: &[&str] = &[
@@ -159,16 +161,7 @@ fn places(
     sensors: &[String],
     [id, lat, lon]: [&str; 3],
 ) -> Result<Array2<f64>> {
-    let column = |name: &str| {
-        cells.column(name).ok_or_else(|| {
-            Error::file(
-                path,
-                "header",
-                format!("no column {name:?} among {}", cells.names.join(", ")),
-                "fetch the original file again",
-            )
-        })
-    };
+    let column = |name: &str| cells.require(name, path, "fetch the original file again");
     let (ids, columns) = (column(id)?, [column(lat)?, column(lon)?]);
     let row_of: std::collections::HashMap<&str, usize> = ids
         .iter()
@@ -197,6 +190,35 @@ fn places(
         }
     }
     Ok(out)
+}
+
+/// The series with the places of its sensors, degrees, out of a table; as it is where there is no
+/// such file.
+fn with_places(
+    series: Series,
+    path: &Path,
+    columns: [&str; 3],
+    sources: &mut Vec<SourceFile>,
+) -> Result<Series> {
+    if !path.is_file() {
+        return Ok(series);
+    }
+    let cells = parse_cells(&take(path, sources)?, path, &CsvConfig::default())?;
+    let positions = places(&cells, path, &series.sensors, columns)?;
+    series.with_positions(Positions::LatLon(positions))
+}
+
+/// Twelve steps in, twelve out, reported 3, 6 and 12 ahead: how traffic is forecast since DCRNN.
+fn twelve_steps(target: &str, split: ForecastSplit, source: &str) -> ForecastProtocol {
+    ForecastProtocol {
+        history: 12,
+        horizon: 12,
+        report: vec![3, 6, 12],
+        targets: vec![target.into()],
+        split,
+        scaling: Scaling::Zscore,
+        source: source.into(),
+    }
 }
 
 /// The protocol of PyTorch Geometric Temporal: the last tenth of the windows tests.

@@ -9,13 +9,12 @@ use std::path::{Path, PathBuf};
 
 use ndarray::Ix3;
 
-use super::{SeriesSet, take};
+use super::{SeriesSet, take, twelve_steps};
 use crate::datasets::find;
 use crate::formats::distances::{self, Unlisted, parse_ids};
 use crate::formats::npy::Npz;
 use crate::series::{
-    Feature, ForecastProtocol, ForecastSplit, Scaling, Series, SeriesGraph, Step, TimeAxis,
-    TimeReport, stamp_of,
+    Feature, ForecastSplit, Series, SeriesGraph, Step, TimeAxis, TimeReport, stamp_of,
 };
 use crate::topology::CsrGraph;
 use crate::{Error, Result, fetch, files};
@@ -110,21 +109,16 @@ pub(super) fn read(data_dir: Option<&Path>, name: &str) -> Result<SeriesSet> {
     series.sources = sources;
     Ok(SeriesSet {
         series,
-        protocol: ForecastProtocol {
-            history: 12,
-            horizon: 12,
-            report: vec![3, 6, 12],
-            targets: vec!["flow".into()],
-            split: ForecastSplit::Steps {
+        protocol: twelve_steps(
+            "flow",
+            ForecastSplit::Steps {
                 train: 0.6,
                 test: 0.2,
                 drop_last: false,
             },
-            scaling: Scaling::Zscore,
-            source: "STSGCN (Song et al. 2020): 6:2:2 of the steps, flow alone, errors averaged \
-                     over 12 steps without those where the flow is 0"
-                .into(),
-        },
+            "STSGCN (Song et al. 2020): 6:2:2 of the steps, flow alone, errors averaged \
+                     over 12 steps without those where the flow is 0",
+        ),
         clock: TimeReport::default(),
     })
 }

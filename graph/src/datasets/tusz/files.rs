@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::super::options::Accept;
+use super::super::options::{Accept, check_subjects};
 use super::super::parts::Parts;
 use super::super::{DatasetConfig, about};
 use crate::{Error, Part, Result};
@@ -147,10 +147,7 @@ fn keep(files: &mut Vec<EdfFile>, subjects: &[String]) -> Result<()> {
         return Ok(());
     }
     let known: BTreeSet<String> = files.iter().map(|f| f.subject.clone()).collect();
-    if let Some(other) = subjects.iter().find(|s| !known.contains(*s)) {
-        let known: Vec<&str> = known.iter().map(String::as_str).collect();
-        return Err(Error::unknown("subject", other, &known));
-    }
+    check_subjects(subjects, &known)?;
     files.retain(|f| subjects.contains(&f.subject));
     Ok(())
 }

@@ -57,7 +57,7 @@ use rayon::prelude::*;
 
 use super::options::{Accept, Task};
 use super::{DatasetConfig, electrodes};
-use crate::electrodes::{SCALP_RADIUS, montage_graph, normalise_channel_name};
+use crate::electrodes::{SCALP_RADIUS, montage_graph};
 use crate::signal::{FeatureConfig, Transform};
 use crate::topology::{EdgeWeights, GraphConfig};
 use crate::windows::{LazySet, RecordingSet, Shard, Unit, WindowConfig};
@@ -106,14 +106,7 @@ pub(super) fn open(config: &DatasetConfig) -> Result<LazySet> {
         ],
     )?;
     let (root, files, split_file) = files::list(config)?;
-    let sensors: Vec<String> = match config.channels.is_empty() {
-        true => SENSORS.map(String::from).to_vec(),
-        false => config
-            .channels
-            .iter()
-            .map(|c| normalise_channel_name(c))
-            .collect(),
-    };
+    let sensors = config.electrodes(&SENSORS);
     let task = config.task.unwrap_or(Task::Detection);
     let data_dir = config.data_dir.as_deref();
     let (positions, table) =
@@ -156,19 +149,16 @@ pub(super) fn open(config: &DatasetConfig) -> Result<LazySet> {
         Task::Detection => &["background", "seizure"],
         Task::Classification => &seizures::CLASSES,
     };
+    let info = fetch::info("tusz").unwrap_or_default();
+    let shared = RecordingSet {
+        positions: Some(positions),
+        adjacency,
+        sources,
+        ..RecordingSet::new(info, sensors, classes)
+    };
     Ok(LazySet {
-        shared: RecordingSet {
-            info: fetch::info("tusz").unwrap_or_default(),
-            sensors,
-            positions: Some(positions),
-            adjacency,
-            classes: classes.iter().map(|c| c.to_string()).collect(),
-            recordings: Vec::new(),
-            sources,
-        },
-        shards,
-        at_once: None,
         gaps: task == Task::Classification,
+        ..LazySet::new(shared, shards)
     })
 }
 

@@ -106,6 +106,21 @@ impl Cells {
         let at = self.names.iter().position(|n| n == name)?;
         Some(&self.columns[at])
     }
+
+    /// A column that has to be there; `path` and `remedy` are for the message.
+    ///
+    /// # Errors
+    /// [`Error::File`] with the names of the columns that are there.
+    pub(crate) fn require(&self, name: &str, path: &Path, remedy: &str) -> Result<&[String]> {
+        self.column(name).ok_or_else(|| {
+            Error::file(
+                path,
+                "header",
+                format!("no column {name:?} among {}", self.names.join(", ")),
+                remedy,
+            )
+        })
+    }
 }
 
 /// What the beginning of a file says.
