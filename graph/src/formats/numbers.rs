@@ -126,10 +126,10 @@ pub(crate) fn decode_into<T: Number>(
 ) -> Result<(), String> {
     let Cells {
         kind,
-        big_endian,
         stride,
         offset,
         per,
+        ..
     } = *cells;
     let inside = per
         .checked_mul(kind.bytes())
@@ -143,61 +143,72 @@ pub(crate) fn decode_into<T: Number>(
     out.resize(start + n, T::default());
     let out = &mut out[start..];
     let elements = (BLOCK / per).max(1);
-    macro_rules! fill {
-        ($stored:ty, $convert:expr) => {{
-            const N: usize = size_of::<$stored>();
-            let convert = $convert;
-            let number = |w: &[u8; N]| {
-                convert(match big_endian {
-                    true => <$stored>::from_be_bytes(*w),
-                    false => <$stored>::from_le_bytes(*w),
-                })
-            };
-            let blocks = out
-                .par_chunks_mut(elements * per)
-                .zip(raw.par_chunks(elements * stride));
-            if cells.is_dense() {
-                blocks.for_each(|(out, raw)| {
+    let block = block::<T>(kind);
+    let too_large = AtomicBool::new(false);
+    out.par_chunks_mut(elements * per)
+        .zip(raw.par_chunks(elements * stride))
+        .for_each(|(out, raw)| {
+            if !block(raw, cells, out) {
+                too_large.store(true, Ordering::Relaxed);
+            }
+        });
+    if too_large.into_inner() {
+        return Err("holds numbers above 2^63".into());
+    }
+    Ok(())
+}
+
+/// Converts the numbers of some whole elements; `false` when one is too large.
+///
+/// A pointer, so that the way to run it on all cores is compiled once and not for every width.
+type Block<T> = fn(&[u8], &Cells, &mut [T]) -> bool;
+
+fn block<T: Number>(kind: Kind) -> Block<T> {
+    macro_rules! block {
+        ($stored:ty, $convert:expr) => {
+            |raw, cells, out| {
+                const N: usize = size_of::<$stored>();
+                let mut fits = true;
+                let mut number = |w: &[u8; N]| {
+                    let stored = match cells.big_endian {
+                        true => <$stored>::from_be_bytes(*w),
+                        false => <$stored>::from_le_bytes(*w),
+                    };
+                    $convert(stored).unwrap_or_else(|| {
+                        fits = false;
+                        T::default()
+                    })
+                };
+                if cells.is_dense() {
                     for (v, w) in out.iter_mut().zip(raw.as_chunks::<N>().0) {
                         *v = number(w);
                     }
-                });
-            } else {
-                blocks.for_each(|(out, raw)| {
-                    let raw = raw.chunks_exact(stride);
-                    for (out, element) in out.chunks_exact_mut(per).zip(raw) {
-                        let words = element[offset..].as_chunks::<N>().0;
+                } else {
+                    let raw = raw.chunks_exact(cells.stride);
+                    for (out, element) in out.chunks_exact_mut(cells.per).zip(raw) {
+                        let words = element[cells.offset..].as_chunks::<N>().0;
                         for (v, w) in out.iter_mut().zip(words) {
                             *v = number(w);
                         }
                     }
-                });
+                }
+                fits
             }
-        }};
+        };
     }
     match kind {
-        Kind::Float(2) => fill!(half::f16, |v: half::f16| T::from_f32(v.to_f32())),
-        Kind::Float(4) => fill!(f32, T::from_f32),
-        Kind::Float(_) => fill!(f64, T::from_f64),
-        Kind::Signed(1) => fill!(i8, |v| T::from_i64(i64::from(v))),
-        Kind::Signed(2) => fill!(i16, |v| T::from_i64(i64::from(v))),
-        Kind::Signed(4) => fill!(i32, |v| T::from_i64(i64::from(v))),
-        Kind::Signed(_) => fill!(i64, T::from_i64),
-        Kind::Unsigned(1) => fill!(u8, |v| T::from_i64(i64::from(v))),
-        Kind::Unsigned(2) => fill!(u16, |v| T::from_i64(i64::from(v))),
-        Kind::Unsigned(4) => fill!(u32, |v| T::from_i64(i64::from(v))),
-        Kind::Unsigned(_) => {
-            let too_large = AtomicBool::new(false);
-            fill!(u64, |v| T::from_u64(v).unwrap_or_else(|| {
-                too_large.store(true, Ordering::Relaxed);
-                T::default()
-            }));
-            if too_large.into_inner() {
-                return Err("holds numbers above 2^63".into());
-            }
-        }
+        Kind::Float(2) => block!(half::f16, |v: half::f16| Some(T::from_f32(v.to_f32()))),
+        Kind::Float(4) => block!(f32, |v| Some(T::from_f32(v))),
+        Kind::Float(_) => block!(f64, |v| Some(T::from_f64(v))),
+        Kind::Signed(1) => block!(i8, |v| Some(T::from_i64(i64::from(v)))),
+        Kind::Signed(2) => block!(i16, |v| Some(T::from_i64(i64::from(v)))),
+        Kind::Signed(4) => block!(i32, |v| Some(T::from_i64(i64::from(v)))),
+        Kind::Signed(_) => block!(i64, |v| Some(T::from_i64(v))),
+        Kind::Unsigned(1) => block!(u8, |v| Some(T::from_i64(i64::from(v)))),
+        Kind::Unsigned(2) => block!(u16, |v| Some(T::from_i64(i64::from(v)))),
+        Kind::Unsigned(4) => block!(u32, |v| Some(T::from_i64(i64::from(v)))),
+        Kind::Unsigned(_) => block!(u64, T::from_u64),
     }
-    Ok(())
 }
 
 #[cfg(test)]
