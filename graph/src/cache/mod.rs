@@ -4,7 +4,7 @@
 //! time the windows are written to a file that later runs map into memory: they start at once, and
 //! what is larger than memory is paged in as batches ask for it.
 //!
-//! A file belongs to the content of its sources and to every parameter, see [`key`]: a changed
+//! A file belongs to the content of its sources and to every parameter, see `key.rs`: a changed
 //! filter, file or program never reads old windows. Files are written under another name and
 //! renamed when they are whole, under a lock, so that any number of processes may run at once.
 //! A damaged file is found when it is opened, and made again with a warning.

@@ -49,12 +49,12 @@ pub use series::of_series;
 /// How to look.
 #[derive(Debug, Clone, Default)]
 pub struct InspectOptions {
-    /// Where the files of named sets are; as [`DatasetConfig`](datasets::DatasetConfig).
+    /// Where the files of named sets are; as [`DatasetConfig`](crate::datasets::DatasetConfig).
     pub data_dir: Option<PathBuf>,
     /// Read files that are cut short, or whose annotations are damaged, as far as they go.
     pub accept_damaged: bool,
     /// Of a named set, as the fields of
-    /// [`DatasetConfig`](datasets::DatasetConfig) of the same names.
+    /// [`DatasetConfig`](crate::datasets::DatasetConfig) of the same names.
     pub task: Option<Task>,
     pub channels: Vec<String>,
     pub split_file: Option<PathBuf>,

@@ -95,15 +95,15 @@ pub enum Step {
         #[serde(default)]
         method: ResampleMethod,
     },
-    /// [`detrend`](super::detrend).
+    /// [`detrend`].
     Detrend {
         /// What is removed; the mean (`constant`) by default.
         #[serde(default = "constant")]
         trend: Detrend,
     },
-    /// [`robust_scale`](super::robust::robust_scale).
+    /// [`robust_scale`].
     RobustScale {},
-    /// [`clip`](super::robust::clip).
+    /// [`clip`].
     Clip {
         /// Largest absolute value that stays.
         limit: f64,
