@@ -225,22 +225,41 @@ impl ForecastData {
             series,
         };
         data.check_targets()?;
-        if !data.scaler.unseen().is_empty() {
-            let names: Vec<&str> = data
-                .scaler
-                .unseen()
-                .iter()
-                .take(5)
-                .map(|n| &*data.series.sensors[*n])
-                .collect();
-            log::warn!(
+        Ok(data)
+    }
+
+    /// What is odd about the data and still forecast.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let unseen = self.scaler.unseen();
+        if !unseen.is_empty() {
+            let names = unseen.iter().take(5);
+            let names: Vec<&str> = names.map(|n| &*self.series.sensors[*n]).collect();
+            warnings.push(format!(
                 "{} sensors are never observed in the training part ({}); they are scaled as all \
                  others together",
-                data.scaler.unseen().len(),
+                unseen.len(),
                 names.join(", ")
-            );
+            ));
         }
-        Ok(data)
+        let isolated = match &self.series.graph {
+            Some(SeriesGraph::Static(graph)) if !matches!(self.graph, Graphs::None) => {
+                graph.isolated().len()
+            }
+            _ => 0,
+        };
+        if isolated > 0 {
+            let rest = match self.config.adaptive {
+                true => " and the learned graph",
+                false => "",
+            };
+            warnings.push(format!(
+                "{isolated} of {} sensors have no edge to another; they are forecast from their own \
+                 history{rest} alone",
+                self.nodes()
+            ));
+        }
+        warnings
     }
 
     /// A part without any observed target teaches or tells nothing.
@@ -554,15 +573,6 @@ fn graphs(series: &Series, config: &ForecastConfig) -> Result<Graphs> {
     Ok(match given {
         SeriesGraph::Static(graph) => {
             let graph = turned(graph);
-            let isolated = graph.isolated();
-            if !isolated.is_empty() {
-                log::warn!(
-                    "{} of {} sensors have no edge to another; they are forecast from their own history and \
-                     the learned graph alone",
-                    isolated.len(),
-                    graph.n_nodes()
-                );
-            }
             let large = graph.n_nodes() > DENSE_UP_TO;
             if config.sparse.unwrap_or(large && suits) {
                 return Ok(Graphs::Sparse(Arc::new(graph)));

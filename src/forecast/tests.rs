@@ -163,23 +163,26 @@ fn a_sparse_graph_forecasts_what_the_dense_one_does() {
                 dropout: 0.0,
                 ..small()
             };
-            let forecasts = |sparse: bool| -> (Vec<f32>, Vec<f32>) {
-                let data = data(&set, |c| {
+            let device = device.clone().autodiff();
+            let with = |sparse: bool| {
+                let change = |c: &mut ForecastConfig| {
                     c.adaptive = false;
                     c.anchor = false;
                     c.sparse = Some(sparse);
-                })
-                .unwrap();
-                let device = device.clone().autodiff();
-                let forecaster = initial_forecaster(&data, &model, 3, &device).unwrap();
+                };
+                data(&set, change).unwrap()
+            };
+            // Neighbours count for nothing in a block that has learned nothing.
+            let forecaster = initial_forecaster(&with(false), &model, 3, &device).unwrap();
+            let forecaster = forecaster.map(&mut Shift);
+            let forecasts = |sparse: bool| -> (Vec<f32>, Vec<f32>) {
+                let data = with(sparse);
                 let given = data.fixed_graph(&model, &device).unwrap();
                 assert_eq!(matches!(given, Some(GivenGraph::Sparse(_))), sparse);
                 let batch = data.gather(&[0, 5, 9]);
                 let mut input = data.input(&batch, given.as_ref(), &device);
                 let x = input.x.require_grad();
                 input.x = x.clone();
-                // Neighbours count for nothing in a block that has learned nothing.
-                let forecaster = forecaster.map(&mut Shift);
                 let y = forecaster.forward(input);
                 let grads = y.clone().square().sum().backward();
                 let dx = x.grad(&grads).unwrap();

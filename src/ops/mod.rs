@@ -2,6 +2,7 @@
 //! version in plain tensor operations in `reference.rs`, kernels for the CPU in `cpu/` and for GPUs
 //! in `cube/`, the backend's operation in `backend.rs` and its gradient in `autodiff.rs`.
 
+pub mod adam;
 #[cfg(feature = "cube")]
 mod cube;
 pub mod graph_scan;

@@ -1,12 +1,14 @@
 //! Adam and AdamW with parameter groups, and clipping by the norm of the whole gradient.
 
 use burn::module::{Module, ModuleVisitor, Param, ParamGroup, ParamId};
-use burn::optim::decay::WeightDecayConfig;
-use burn::optim::{AdamConfig, AdamWConfig, GradientsParams, ModuleOptimizer};
-use burn::tensor::Tensor;
+use burn::optim::{
+    AdamWState, AdaptiveMomentumState, GradientsParams, LearningRate, ModuleOptimizer, Optimizer,
+};
+use burn::tensor::{Device, Tensor};
 
 use super::config::{OptimizerKind, TrainingConfig};
 use crate::nn::state_dict::param_ids;
+use crate::ops::adam::{AdamStep, Moments, adam, add_squares};
 
 /// Added to the root of the second moment.
 const EPSILON: f32 = 1e-8;
@@ -22,6 +24,59 @@ pub fn is_exempt_from_decay(name: &str) -> bool {
     )
 }
 
+/// Adam, or AdamW with decoupled decay, a step as one pass over each parameter.
+#[derive(Debug, Clone)]
+struct FusedAdam {
+    beta1: f32,
+    beta2: f32,
+    /// Decoupled decay.
+    decay: f64,
+    /// Penalty that goes through the moments.
+    penalty: f32,
+}
+
+impl Optimizer for FusedAdam {
+    type State<const D: usize> = AdamWState<D>;
+
+    fn step<const D: usize>(
+        &self,
+        lr: LearningRate,
+        tensor: Tensor<D>,
+        grad: Tensor<D>,
+        state: Option<Self::State<D>>,
+    ) -> (Tensor<D>, Option<Self::State<D>>) {
+        let zeros = || tensor.zeros_like();
+        let (time, first, second) = match state.map(|s| s.momentum) {
+            Some(m) => (m.time + 1, m.moment_1, m.moment_2),
+            None => (1, zeros(), zeros()),
+        };
+        let power = i32::try_from(time).unwrap_or(i32::MAX);
+        let step = AdamStep {
+            rate: lr as f32,
+            decay: (lr * self.decay) as f32,
+            penalty: self.penalty,
+            beta1: self.beta1,
+            beta2: self.beta2,
+            epsilon: EPSILON,
+            correction1: 1.0 - self.beta1.powi(power),
+            correction2: 1.0 - self.beta2.powi(power),
+        };
+        let moments = Moments {
+            value: tensor,
+            first,
+            second,
+        };
+        let new = adam(moments, grad, step);
+        let state = AdaptiveMomentumState::new(time, new.first, new.second);
+        (new.value, Some(AdamWState::new(state)))
+    }
+
+    fn to_device<const D: usize>(mut state: Self::State<D>, device: &Device) -> Self::State<D> {
+        state.momentum = state.momentum.to_device(device);
+        state
+    }
+}
+
 /// The optimiser of a module: one group with weight decay, one without.
 pub fn build<M: Module>(config: &TrainingConfig, module: &M) -> ModuleOptimizer {
     let exempt: Vec<ParamId> = param_ids(module)
@@ -29,32 +84,20 @@ pub fn build<M: Module>(config: &TrainingConfig, module: &M) -> ModuleOptimizer 
         .filter(|(name, _)| is_exempt_from_decay(name))
         .map(|(_, id)| ParamId::from(id))
         .collect();
-    let (beta1, beta2) = (config.beta1 as f32, config.beta2 as f32);
-    let exempt = ParamGroup::from_ids(exempt);
-    match config.optimizer {
-        OptimizerKind::AdamW => {
-            let adamw = |decay: f64| {
-                AdamWConfig::new()
-                    .with_beta_1(beta1)
-                    .with_beta_2(beta2)
-                    .with_epsilon(EPSILON)
-                    .with_weight_decay(decay as f32)
-                    .build()
-            };
-            ModuleOptimizer::from(adamw(config.weight_decay)).with_group(exempt, adamw(0.0), None)
+    let adam = |decay: f64| {
+        let decoupled = config.optimizer == OptimizerKind::AdamW;
+        FusedAdam {
+            beta1: config.beta1 as f32,
+            beta2: config.beta2 as f32,
+            decay: if decoupled { decay } else { 0.0 },
+            penalty: if decoupled { 0.0 } else { decay as f32 },
         }
-        OptimizerKind::Adam => {
-            let adam = |decay: f64| {
-                AdamConfig::new()
-                    .with_beta_1(beta1)
-                    .with_beta_2(beta2)
-                    .with_epsilon(EPSILON)
-                    .with_weight_decay((decay > 0.0).then(|| WeightDecayConfig::new(decay as f32)))
-                    .build()
-            };
-            ModuleOptimizer::from(adam(config.weight_decay)).with_group(exempt, adam(0.0), None)
-        }
-    }
+    };
+    ModuleOptimizer::from(adam(config.weight_decay)).with_group(
+        ParamGroup::from_ids(exempt),
+        adam(0.0),
+        None,
+    )
 }
 
 /// Scales all gradients by `min(1, max_norm / (‖g‖₂ + 1e-6))`, the norm over every parameter, as
@@ -89,11 +132,11 @@ struct SquaredNorm<'a> {
 impl ModuleVisitor for SquaredNorm<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(grad) = self.grads.get::<D>(param.id) {
-            let square = grad.square().sum();
-            self.sum = Some(match self.sum.take() {
-                Some(sum) => sum + square,
-                None => square,
-            });
+            let sum = self
+                .sum
+                .take()
+                .unwrap_or_else(|| Tensor::zeros([1], &grad.device()));
+            self.sum = Some(add_squares(sum, grad));
         }
     }
 }

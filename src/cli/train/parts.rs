@@ -1,5 +1,6 @@
 //! One part after the other: data, model, training loop.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -32,6 +33,7 @@ pub fn train_parts(
     stop: &AtomicBool,
 ) -> Result<bool> {
     let (first, step) = share(args)?;
+    let mut warned = HashSet::new();
     for (i, part) in plan.iter().enumerate().skip(first).step_by(step) {
         let place = run.folder.part(part, plan.len());
         let fold = run.folds[part.index].clone();
@@ -61,6 +63,11 @@ pub fn train_parts(
             Material::Series(series) => {
                 let data =
                     ForecastData::new(Arc::clone(series), fold, resolve::section(&run.config)?)?;
+                for warning in data.warnings() {
+                    if warned.insert(warning.clone()) {
+                        log::warn!("{warning}");
+                    }
+                }
                 let naive = data.config.model.is_naive();
                 let facts = Facts::of_series(run, part, &data, device)?;
                 describe_part(run, part, &place, facts, plan.len())?;

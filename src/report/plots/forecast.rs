@@ -52,7 +52,7 @@ impl ForecastLines<'_> {
         };
         let corner = (canvas.size.0 - 20.0, top + PANEL);
         let frame = Frame::fit((12.0, top + 22.0), corner, x, y)?;
-        frame.draw(canvas, "", self.quantity)?;
+        frame.draw(canvas, "", "")?;
         for band in excerpt.band.windows(2) {
             let (a, b) = (band[0], band[1]);
             let corners = [
@@ -83,7 +83,8 @@ impl Figure for ForecastLines<'_> {
     }
 
     fn draw<B: DrawingBackend>(&self, canvas: &mut Canvas<B>) -> Drawn {
-        title(canvas, "Forecasts against the truth", (16.0, 20.0))?;
+        let name = format!("Forecasts against the truth: {}", self.quantity);
+        title(canvas, &name, (16.0, 20.0))?;
         let mut entries = vec![("observed".to_string(), Stroke::solid(INK, 1.6))];
         if let Some(first) = self.excerpts.first() {
             let lines = first.lines.iter().enumerate();

@@ -243,5 +243,6 @@ fn from_prototype(poles: &[Complex64], band: Band, rate: f64) -> Result<Filter> 
             *b /= at_zero;
         }
     }
-    Ok(filter)
+    // Where all poles are next to the unit circle that gain may be nothing at all.
+    Filter::checked(filter.sections)
 }

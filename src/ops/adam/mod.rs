@@ -1,0 +1,88 @@
+//! A step of Adam or AdamW on one tensor, and sums of squares, each as one pass over memory.
+//!
+//! ```text
+//! g <- g + λ₂ p
+//! m <- β₁ m + (1 - β₁) g          v <- β₂ v + (1 - β₂) g²
+//! p <- (1 - λ) p - η (m / c₁) / (√(v / c₂) + ε)          c = 1 - βᵗ
+//! ```
+//!
+//! In tensor operations that is a dozen kernels for each parameter, which for small models is most
+//! of what a training step launches.
+//!
+//! Sources: Kingma & Ba (arXiv:1412.6980); Loshchilov & Hutter (arXiv:1711.05101).
+
+mod autodiff;
+mod backend;
+#[cfg(feature = "cube")]
+mod cube;
+#[cfg(feature = "flex")]
+mod flex;
+pub mod reference;
+#[cfg(test)]
+mod tests;
+
+pub use backend::{AdamBackend, AdamStep};
+
+use burn::backend::Dispatch;
+use burn::tensor::{DType, Device, Tensor};
+
+use super::is_cpu;
+
+/// What a step reads and writes, of one shape.
+#[derive(Debug, Clone)]
+pub struct Moments<const D: usize> {
+    /// The parameter, p.
+    pub value: Tensor<D>,
+    /// First moment, m.
+    pub first: Tensor<D>,
+    /// Second moment, v.
+    pub second: Tensor<D>,
+}
+
+/// The step above; tensors that are not f32 go through [`reference::adam`].
+///
+/// # Panics
+/// If the shapes differ.
+pub fn adam<const D: usize>(x: Moments<D>, grad: Tensor<D>, step: AdamStep) -> Moments<D> {
+    let shape = x.value.dims();
+    assert!(
+        grad.dims() == shape && x.first.dims() == shape && x.second.dims() == shape,
+        "adam: a parameter of {shape:?}, its gradient of {:?}",
+        grad.dims()
+    );
+    if !has_kernel(&x.value.device(), x.value.dtype()) || grad.dtype() != DType::F32 {
+        return reference::adam(x, grad, step);
+    }
+    let out = Dispatch::adam(
+        x.value.into_dispatch(),
+        grad.into_dispatch(),
+        x.first.into_dispatch(),
+        x.second.into_dispatch(),
+        step,
+    );
+    Moments {
+        value: Tensor::from_dispatch(out.value),
+        first: Tensor::from_dispatch(out.first),
+        second: Tensor::from_dispatch(out.second),
+    }
+}
+
+/// Elements up to which one cube adds up squares.
+const ONE_CUBE: usize = 1 << 18;
+
+/// `sum + Σ x²`, both f32; sum is (1).
+pub fn add_squares<const D: usize>(sum: Tensor<1>, x: Tensor<D>) -> Tensor<1> {
+    let n = x.shape().num_elements();
+    let own = has_kernel(&x.device(), x.dtype()) && (n <= ONE_CUBE || is_cpu(&x.device()));
+    if !own {
+        return sum + x.square().sum();
+    }
+    Tensor::from_dispatch(Dispatch::add_squares(
+        sum.into_dispatch(),
+        x.reshape([n]).into_dispatch(),
+    ))
+}
+
+fn has_kernel(device: &Device, dtype: DType) -> bool {
+    dtype == DType::F32 && (is_cpu(device) || cfg!(feature = "cube"))
+}
