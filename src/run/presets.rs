@@ -30,7 +30,7 @@ pub fn of_forecast() -> Value {
 /// Sizes that suit a forecaster.
 pub fn of_forecaster(kind: &str) -> Value {
     match kind {
-        "graph-wavenet" => json!({"model": {"n_layers": 8}}),
+        "graph-wavenet" => json!({"model": {"n_layers": 8}, "forecast": {"adaptive": true}}),
         "stid" => json!({"model": {"n_layers": 3}}),
         "gru" => json!({"model": {"n_layers": 1, "d_model": 64}}),
         _ => json!({}),
