@@ -30,7 +30,10 @@ pub enum Task {
 /// A data set that is for the other task, or settings of it.
 pub fn task_of(user: &Value, asked: Option<Task>) -> Result<Task> {
     let name = user.pointer("/dataset/name").and_then(Value::as_str);
-    let found = name.map(|name| task_of_dataset(name, user)).transpose()?;
+    let found = name
+        .map(|name| task_of_dataset(name, user))
+        .transpose()?
+        .flatten();
     let section = user.get("forecast").is_some();
     match (asked, found) {
         (Some(Task::Forecast), Some(Task::Classification)) => Err(Error::config(
@@ -55,13 +58,14 @@ pub fn task_of(user: &Value, asked: Option<Task>) -> Result<Task> {
     }
 }
 
-fn task_of_dataset(name: &str, user: &Value) -> Result<Task> {
+/// The task that a data set is for; `None` for a folder that is not there.
+fn task_of_dataset(name: &str, user: &Value) -> Result<Option<Task>> {
     let hyphens = name.replace('_', "-").to_lowercase();
     if series_names().contains(&hyphens.as_str()) {
-        return Ok(Task::Forecast);
+        return Ok(Some(Task::Forecast));
     }
     if datasets::names().contains(&hyphens.as_str()) {
-        return Ok(Task::Classification);
+        return Ok(Some(Task::Classification));
     }
     // A folder of one's own says what it is for.
     let below = user.pointer("/dataset/data_dir").and_then(Value::as_str);
@@ -71,13 +75,13 @@ fn task_of_dataset(name: &str, user: &Value) -> Result<Task> {
         Some(folder) => {
             let text = std::fs::read_to_string(folder.join("dataset.toml")).unwrap_or_default();
             let table = toml::from_str::<toml::Table>(&text).unwrap_or_default();
-            Ok(match table.contains_key("forecast") {
+            Ok(Some(match table.contains_key("forecast") {
                 true => Task::Forecast,
                 false => Task::Classification,
-            })
+            }))
         }
         // Whoever looks for the folder says what is wrong with it.
-        None if name.contains(['/', '\\', '.']) => Ok(Task::Classification),
+        None if name.contains(['/', '\\', '.']) => Ok(None),
         None => {
             let known = [datasets::names(), series_names()].concat();
             Err(Error::unknown("data set", name, &known))

@@ -68,7 +68,8 @@ pub fn of(name: &str) -> Value {
         }),
         // Incomes grow by shares, and eighty years are few.
         "us-income" => json!({
-            "forecast": {"transform": "log1p", "node_embedding": false, "adaptive": false},
+            "forecast": {"transform": "log1p", "relative": true, "node_embedding": false,
+                         "adaptive": false},
             "model": {"d_model": 16, "n_layers": 1, "dropout": 0.0},
             "training": {"epochs": 60, "batch_size": 8, "patience": 0},
         }),

@@ -66,6 +66,10 @@ impl<B: GraphScanBackend> Backward<B, 11> for ScanBackward {
             a_rel,
             state,
         };
+        let spec = ScanSpec {
+            p_gradient: ops.parents[7].is_some(),
+            ..spec
+        };
         let g = B::graph_scan_backward(x, saved, spec, has_state);
         let gradients = [
             (true, g.u),

@@ -15,6 +15,8 @@ pub struct ScanSpec {
     pub a_root: bool,
     /// There is a state before the first step.
     pub state: bool,
+    /// P has a gradient: a product of its own for every step.
+    pub p_gradient: bool,
     /// Steps between two states kept for the backward pass.
     pub every: usize,
 }
@@ -148,7 +150,7 @@ mod meta {
             c1: only_if(spec.c1, &x.c1),
             c2: x.c2.clone(),
             skip: only_if(spec.skip, &x.skip),
-            p: x.p.clone(),
+            p: only_if(spec.p_gradient, &x.p),
             a_root: only_if(spec.a_root, &x.a_root),
             a_rel: x.a_rel.clone(),
             state: only_if(spec.state, &x.state),

@@ -55,6 +55,7 @@ impl Loaded {
             a_root: spec.a_root.then_some(a_root),
             a_rel,
             state: spec.state.then_some(state),
+            p_gradient: spec.p_gradient,
         }
     }
 }

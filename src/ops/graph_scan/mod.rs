@@ -118,6 +118,7 @@ pub fn graph_scan(input: ScanInput, mixing: GraphMixing) -> ScanOutput {
         skip: d.is_some(),
         a_root: mixing.a_root.is_some(),
         state: initial_state.is_some(),
+        p_gradient: true,
         every: checkpoint_distance(l),
     };
     // An absent operand is stood for by one that is there.
@@ -253,6 +254,8 @@ fn check(input: &ScanInput, mixing: &GraphMixing) {
 
 #[cfg(all(test, feature = "flex"))]
 mod tests {
+    use burn::tensor::TensorData;
+
     use super::*;
 
     #[test]
@@ -261,6 +264,74 @@ mod tests {
             assert!(is_cpu(&device));
             assert!(has_kernel(&device, DType::F32) && has_kernel(&device, DType::F64));
         }
+    }
+
+    /// Gradients of u, Δ, B, W and the state, with a P that has one or has none.
+    fn gradients(device: &Device, sizes: [usize; 5], steps: usize, p_gradient: bool) -> Vec<f32> {
+        let device = device.clone().autodiff();
+        let [b, v, l, d, n] = sizes;
+        let wave = |shape: &[usize], scale: f32| {
+            let count = shape.iter().product::<usize>();
+            let values: Vec<f32> = (0..count)
+                .map(|i| ((i * 37 + shape.len()) % 101) as f32 / 101.0 * scale)
+                .collect();
+            TensorData::new(values, shape.to_vec())
+        };
+        let four = |shape: [usize; 4], scale| {
+            Tensor::<4>::from_data(wave(&shape, scale), &device).require_grad()
+        };
+        let two = |scale| Tensor::<2>::from_data(wave(&[n, n], scale), &device).require_grad();
+        let (u, delta) = (four([b, v, l, d], 1.0), four([b, v, l, d], 0.5) + 0.1);
+        let (b_in, state) = (four([b, v, l, n], 1.0), four([b, v, d, n], 0.3));
+        let p = Tensor::<4>::from_data(wave(&[1, steps, v, v], 1.0 / v as f32), &device);
+        let p = if p_gradient { p.require_grad() } else { p };
+        let (root, rel) = (two(0.2), two(0.1));
+        let input = ScanInput {
+            u: u.clone(),
+            delta,
+            a: Tensor::<2>::from_data(wave(&[d, n], 1.0), &device).neg() - 0.1,
+            b: b_in.clone(),
+            c: b_in.clone() * 0.7,
+            d: None,
+            initial_state: Some(state.clone()),
+        };
+        let mixing = GraphMixing {
+            p: p.clone(),
+            a_root: Some(root.clone()),
+            a_rel: rel.clone(),
+            c_root: Some(root.clone()),
+            c_rel: rel.clone(),
+        };
+        let grads = graph_scan(input, mixing).y.square().sum().backward();
+        assert_eq!(p.grad(&grads).is_some(), p_gradient);
+        let four = [u, b_in, state].map(|t| t.grad(&grads).unwrap().into_data());
+        let two = [root, rel].map(|t| t.grad(&grads).unwrap().into_data());
+        let all = four.iter().chain(&two);
+        all.flat_map(|data| data.iter::<f32>()).collect()
+    }
+
+    fn check_constant_graph(device: &Device) {
+        for (sizes, steps) in [
+            ([2, 3, 5, 4, 4], 1),
+            ([2, 3, 40, 4, 4], 40),
+            ([1, 70, 3, 2, 4], 1),
+            ([1, 70, 3, 2, 4], 3),
+        ] {
+            let with = gradients(device, sizes, steps, true);
+            assert_eq!(with, gradients(device, sizes, steps, false), "{sizes:?}");
+        }
+    }
+
+    #[test]
+    fn a_constant_graph_changes_no_other_gradient() {
+        check_constant_graph(&Device::flex());
+    }
+
+    #[cfg(feature = "wgpu")]
+    #[test]
+    #[ignore = "needs a GPU or Mesa's software Vulkan"]
+    fn a_constant_graph_changes_no_other_gradient_on_a_gpu() {
+        check_constant_graph(&Device::wgpu(Default::default()));
     }
 
     #[test]

@@ -184,13 +184,15 @@ impl<T: Real> Kernel<T> for Task<'_, T> {
                 let p_start = if p_steps { t * v * v } else { 0 };
                 let dp = &mut share.p[p_start..p_start + v * v];
                 if i == 0 && !started {
-                    V::call(Contract {
-                        out: dp,
-                        first: (&x, h),
-                        second: None,
-                        vertices: v,
-                        states: n,
-                    });
+                    if inputs.p_gradient {
+                        V::call(Contract {
+                            out: dp,
+                            first: (&x, h),
+                            second: None,
+                            vertices: v,
+                            states: n,
+                        });
+                    }
                     break;
                 }
                 let before = &part.h[i * size..(i + 1) * size];
@@ -204,14 +206,16 @@ impl<T: Real> Kernel<T> for Task<'_, T> {
                 if p_steps {
                     self.propagate_back::<V>(t, &z, &mut carry);
                 }
-                let second = p_steps.then_some((&z[..], before));
-                V::call(Contract {
-                    out: dp,
-                    first: (&x, h),
-                    second,
-                    vertices: v,
-                    states: n,
-                });
+                if inputs.p_gradient {
+                    let second = p_steps.then_some((&z[..], before));
+                    V::call(Contract {
+                        out: dp,
+                        first: (&x, h),
+                        second,
+                        vertices: v,
+                        states: n,
+                    });
+                }
                 if let Some(root) = &mut root {
                     self.weight::<V>(before, &q, root);
                 }
@@ -221,14 +225,15 @@ impl<T: Real> Kernel<T> for Task<'_, T> {
         if inputs.state.is_some() {
             if !p_steps {
                 self.propagate_back::<V>(0, &z, &mut carry);
-                let first = (&z[..], &part.h[..size]);
-                V::call(Contract {
-                    out: &mut share.p,
-                    first,
-                    second: None,
-                    vertices: v,
-                    states: n,
-                });
+                if inputs.p_gradient {
+                    V::call(Contract {
+                        out: &mut share.p,
+                        first: (&z[..], &part.h[..size]),
+                        second: None,
+                        vertices: v,
+                        states: n,
+                    });
+                }
             }
             strip.spread(&carry, self.state);
         }

@@ -63,6 +63,8 @@ pub struct Inputs<'a, T> {
     pub a_rel: &'a [T],
     /// State before the first step, (b, v, d, n); zero if absent.
     pub state: Option<&'a [T]>,
+    /// Whether the backward pass is to find the gradient of P; zero if not.
+    pub p_gradient: bool,
 }
 
 impl Dims {

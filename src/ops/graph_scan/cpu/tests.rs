@@ -284,6 +284,7 @@ impl<T: Real> Case<T> {
             a_root: self.a_root.as_deref(),
             a_rel: &self.a_rel,
             state: self.state.as_deref(),
+            p_gradient: true,
         }
     }
 

@@ -236,12 +236,15 @@ impl GraphScanBackend for CubeBackend {
                 true => summed(part_skip, [1, b, d], [d], f32),
                 false => part_skip,
             },
-            p: summed(
-                part_p,
-                [1, p_count, p_inner],
-                Shape::new([p_b, p_l, v, v]),
-                f32,
-            ),
+            p: match spec.p_gradient {
+                true => summed(
+                    part_p,
+                    [1, p_count, p_inner],
+                    Shape::new([p_b, p_l, v, v]),
+                    f32,
+                ),
+                false => nothing(&x.u, DType::F32),
+            },
             a_root: match spec.a_root {
                 true => square(matrix(0)),
                 false => nothing(&x.u, DType::F32),

@@ -287,6 +287,7 @@ mod tests {
             skip: true,
             a_root: true,
             state: true,
+            p_gradient: true,
             every: if l > 32 { 2 } else { 1 },
         };
         let base = Plan::base(&sizes, &spec, spec.every);

@@ -81,6 +81,10 @@ pub fn backward(
             more,
         )
     };
+    let outer_p = |acc: Option<CubeTensor>, h: &CubeTensor| match spec.p_gradient {
+        true => Some(outer_p(acc, h)),
+        false => None,
+    };
     // hᵀ q over all rows, added to what is there.
     let outer_w = |acc: Option<CubeTensor>, h: &CubeTensor, q: &CubeTensor| {
         let more = acc.is_some();
@@ -127,7 +131,7 @@ pub fn backward(
             if let Some(q) = &q {
                 let p = scan.p(l - i);
                 pull_back(&p, &lam);
-                dp_steps.push(outer_p(dp.take(), &h));
+                dp_steps.extend(outer_p(dp.take(), &h));
                 dw_rel = Some(outer_w(dw_rel.take(), &scan.propagate(&p, &h), q));
             }
             if live {
@@ -136,13 +140,13 @@ pub fn backward(
                 }
                 let p = scan.p(t);
                 pull_back(&p, &lam);
-                dp = Some(outer_p(None, &h));
+                dp = outer_p(None, &h);
                 ph = Some(scan.propagate(&p, &h));
             }
         } else {
             let p = scan.p(0);
             pull_back(&p, &lam);
-            dp = Some(outer_p(dp.take(), &h));
+            dp = outer_p(dp.take(), &h);
             let product = scan.propagate(&p, &h);
             if let Some(q) = &q {
                 dw_rel = Some(outer_w(dw_rel.take(), &product, q));
@@ -203,7 +207,9 @@ pub fn backward(
         q = Some(out);
     }
 
-    let p = if p_steps {
+    let p = if !spec.p_gradient {
+        nothing(&x.u, DType::F32)
+    } else if p_steps {
         dp_steps.extend(dp.take().filter(|_| !spec.state));
         // Gathered from the last step to the first, (b or 1, v, v) each.
         let parts = dp_steps
@@ -216,7 +222,10 @@ pub fn backward(
         dp.unwrap_or_else(|| nothing(&x.u, DType::F32))
     };
     let p_l = if p_steps { l } else { 1 };
-    let p = reshaped(&p, [samples, p_l, v, v]);
+    let p = match spec.p_gradient {
+        true => reshaped(&p, [samples, p_l, v, v]),
+        false => p,
+    };
     let matrix = |w: Option<CubeTensor>| match w {
         Some(w) => reshaped(&w, [n, n]),
         None => burn_cubecl::ops::numeric::zeros_client(
