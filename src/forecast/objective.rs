@@ -196,7 +196,8 @@ impl Objective for Forecasting<'_> {
             .into_iter()
             .filter_map(|(name, value)| Some((name.to_string(), value?)));
         Ok(Validation {
-            loss: Some(mae),
+            // The loss is in scaled units; what is validated in those of the targets.
+            loss: None,
             metrics: BTreeMap::from_iter(metrics),
             value: mae,
             waited: self.waited().saturating_sub(started),
@@ -207,9 +208,12 @@ impl Objective for Forecasting<'_> {
         new < old
     }
 
-    fn shown(&self, record: &EpochRecord, _value: f64) -> (String, f64) {
+    fn shown(&self, record: &EpochRecord, value: f64) -> String {
         let rmse = record.metrics.get("rmse").copied();
-        ("RMSE".into(), rmse.unwrap_or(f64::NAN))
+        format!(
+            "val MAE {value:.4}  val RMSE {:.4}",
+            rmse.unwrap_or(f64::NAN)
+        )
     }
 }
 

@@ -2,7 +2,7 @@
 
 use burn::tensor::Device;
 use serde_json::json;
-use tgmamba_graph::series::{Positions, Series, SeriesGraph};
+use tgmamba_graph::series::{ForecastSplit, Positions, Series, SeriesGraph};
 use tgmamba_graph::topology::layout_2d;
 
 use super::evaluation::{ForecastEvaluation, PartResult, named};
@@ -23,6 +23,33 @@ const MOST_DRAWN: usize = 400;
 
 fn fact(name: &str, value: impl ToString) -> (String, String) {
     (name.to_string(), value.to_string())
+}
+
+/// Which windows train, choose and test, in words.
+fn split_text(split: ForecastSplit) -> String {
+    let percent = |share: f64| format!("{} %", (share * 1000.0).round() / 10.0);
+    let shares = |of: &str, train: f64, test: f64| {
+        format!(
+            "in order of time, {} of the {of} train, the last {} test, those between validate",
+            percent(train),
+            percent(test)
+        )
+    };
+    match split {
+        ForecastSplit::Windows { train, test } | ForecastSplit::WindowsFloor { train, test } => {
+            shares("windows", train, test)
+        }
+        ForecastSplit::WindowsRest { train, validation } => {
+            shares("windows", train, 1.0 - train - validation)
+        }
+        ForecastSplit::Steps { train, test, .. } => shares("steps", train, test),
+        ForecastSplit::Days {
+            train,
+            validation,
+            test,
+            ..
+        } => format!("whole days: {train} train, {validation} validate, {test} test"),
+    }
 }
 
 impl ForecastEvaluation {
@@ -106,7 +133,7 @@ impl ForecastEvaluation {
         let protocol = vec![
             fact("history", format!("{} steps", config.history)),
             fact("horizon", format!("{} steps", config.horizon)),
-            fact("split", json!(config.split)),
+            fact("split", config.split.map(split_text).unwrap_or_default()),
             fact("parts (folds × seeds)", self.parts.len()),
             fact(
                 "train / validation / test windows",
@@ -117,7 +144,10 @@ impl ForecastEvaluation {
                     fold.test.len()
                 ),
             ),
-            fact("scale, from the training part", json!(config.scaling)),
+            fact(
+                "scale, from the training part",
+                json!(config.scaling).as_str().unwrap_or_default(),
+            ),
             fact(
                 "selection",
                 "smallest MAE on the validation part; the test part is used once, after training",

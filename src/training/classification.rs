@@ -144,7 +144,7 @@ impl Objective for Classification<'_> {
         self.training.metric.is_better(new, old)
     }
 
-    fn shown(&self, record: &EpochRecord, value: f64) -> (String, f64) {
+    fn shown(&self, record: &EpochRecord, value: f64) -> String {
         // A loss alone says little to a person.
         let (metric, value) = match self.training.metric {
             Metric::Loss => (
@@ -153,7 +153,11 @@ impl Objective for Classification<'_> {
             ),
             metric => (metric, Some(value)),
         };
-        (metric.to_string(), value.unwrap_or(f64::NAN))
+        let (loss, value) = (record.val_loss, value.unwrap_or(f64::NAN));
+        format!(
+            "val loss {:.4}  val {metric} {value:.4}",
+            loss.unwrap_or(f64::NAN)
+        )
     }
 }
 

@@ -67,8 +67,8 @@ pub trait Objective {
     fn validate(&self, model: &Self::Model) -> Result<Validation>;
     /// Whether the value `new` is better than `old`.
     fn is_better(&self, new: f64, old: f64) -> bool;
-    /// Name and value of what a progress line shows beside the losses.
-    fn shown(&self, record: &EpochRecord, value: f64) -> (String, f64);
+    /// What a progress line shows of the validation part.
+    fn shown(&self, record: &EpochRecord, value: f64) -> String;
 }
 
 /// What [`Objective::validate`] finds.
@@ -358,12 +358,9 @@ impl<'a, O: Objective> Trainer<'a, O> {
             "{}epoch {:>3}/{}  train loss {:.4}",
             task.label, record.epoch, task.training.epochs, record.train_loss
         );
-        if let (Some(loss), Some(value)) = (record.val_loss, value) {
-            let (name, value) = task.objective.shown(record, value);
-            line += &format!(
-                "  val loss {loss:.4}  val {name} {value:.4}{}",
-                if improved { " *" } else { "  " }
-            );
+        if let Some(value) = value {
+            let found = task.objective.shown(record, value);
+            line += &format!("  {found}{}", if improved { " *" } else { "  " });
         }
         line += &format!(
             "  lr {:.2e}  {rate:.0} samples/s  {:.1} s",
