@@ -7,7 +7,8 @@ mod common;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use common::{Fixture, load};
 use serde_json::{Value, json};
-use tgmamba::forecast::data::{GivenGraph, Input, Sizes};
+use tgmamba::forecast::data::{Input, Sizes};
+use tgmamba::forecast::graph::GivenGraph;
 use tgmamba::forecast::{ForecastConfig, Forecaster};
 use tgmamba::models::ModelConfig;
 

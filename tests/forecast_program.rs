@@ -275,6 +275,83 @@ fn sensors_that_say_nothing_are_survived() {
     );
 }
 
+/// A run without gaps forecasts a series that has grown, a gap among the new steps.
+#[test]
+fn a_grown_series_is_forecast() {
+    let folder = tempfile::tempdir().unwrap();
+    let stamps = hours(140);
+    let stamps: Vec<&str> = stamps.iter().map(String::as_str).collect();
+    let own = series(folder.path(), "", &stamps[..120], wave);
+    let results = folder.path().join("results");
+    let (own, results) = (text(&own), text(&results));
+    let args = [
+        "--dataset",
+        own,
+        "--results",
+        results,
+        "--name",
+        "r",
+        "--quiet",
+    ];
+    let sizes = ["--epochs", "1", "--d-model", "4", "--model", "gru"];
+    succeed("train", &[&args[..], &sizes].concat());
+    series(folder.path(), "", &stamps, |t, v| match (t, v) {
+        (138, 1) => "0".into(),
+        _ => wave(t, v),
+    });
+    let (run, csv) = (format!("{results}/r"), folder.path().join("next.csv"));
+    succeed("eval", &["--run", &run, "--forecast", text(&csv)]);
+    let next = table::read_csv(&csv).unwrap();
+    let times = table::text_column(&next, "time").unwrap();
+    assert_eq!(times[0], "2024-01-06T20:00:00");
+    let values = table::f64_column(&next, "forecast").unwrap();
+    assert!(values.iter().all(|y| y.is_finite()));
+    // Shorter than in training is another series.
+    series(folder.path(), "", &stamps[..100], wave);
+    let message = fail("eval", &["--run", &run, "--forecast", text(&csv)]);
+    assert!(message.contains("100 steps"), "{message}");
+}
+
+/// An edge learner alone mixes; a setting that a forecast would ignore is refused.
+#[test]
+fn settings_do_what_they_say_or_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let results = text(folder.path());
+    let learned = [
+        "--adaptive-graph=false",
+        "--graph",
+        "none",
+        "--node-embedding-dim",
+        "3",
+    ];
+    let (out, _) = succeed("train", &small(results, "learned", &learned));
+    assert!(out.contains("income"), "{out}");
+    for (more, expected) in [
+        (&["--graph-k", "3"][..], "graph.k"),
+        (&["--window", "2"], "dataset.window"),
+        (&["--prenorm", "true"], "model.prenorm"),
+        (&["--metric", "auroc"], "training.metric"),
+        (&["--sparse-graph"], "all edges"),
+        (
+            &["--model", "gru", "--edge-learner-attention"],
+            "a part of tgmamba",
+        ),
+        (
+            &[
+                "--adaptive-graph=false",
+                "--graph",
+                "none",
+                "--edge-learner-time-varying",
+            ],
+            "edges where there are none",
+        ),
+    ] {
+        let message = fail("train", &small(results, "refused", more));
+        assert!(message.contains(expected), "{message}");
+    }
+    assert!(!folder.path().join("refused").exists());
+}
+
 #[test]
 fn what_is_wrong_is_said() {
     let folder = tempfile::tempdir().unwrap();

@@ -72,9 +72,11 @@ pub struct ForecastConfig {
     pub transform: Transform,
     /// Which of the given edges are used.
     pub graph: GraphUse,
-    /// Whether the given graph is kept as its edges only; `None`: from 1,000 nodes on where the model
+    /// Whether the given graph is kept as its edges only; `None`: above 1,000 nodes where the model
     /// can.
     pub sparse: Option<bool>,
+    /// Whether models are told where targets were observed; `None`: where some are missing.
+    pub masked: Option<bool>,
     /// Whether a graph is learned beside the given one.
     pub adaptive: bool,
     /// Width of the two embeddings the learned graph is made of.
@@ -126,6 +128,7 @@ impl Default for ForecastConfig {
             transform: Transform::None,
             graph: GraphUse::Given,
             sparse: None,
+            masked: None,
             adaptive: true,
             adaptive_dim: 10,
             node_embedding: true,

@@ -8,16 +8,12 @@ use ndarray::Array3;
 use rayon::prelude::*;
 use tgmamba_graph::series::{ForecastSplit, Series, SeriesGraph, WindowStarts};
 use tgmamba_graph::split::Fold;
-use tgmamba_graph::topology::{CsrGraph, Symmetry};
 
 use super::calendar::Calendar;
-use super::config::{ForecastConfig, GraphUse};
-use super::model::ForecasterKind;
+use super::config::ForecastConfig;
+use super::graph::{GivenGraph, Graphs, fill_dense, graphs};
 use super::scale::SeriesScaler;
 use crate::error::{Error, Result};
-use crate::models::ModelConfig;
-use crate::nn::propagation;
-use crate::ops::sparse::SparseMatrix;
 
 /// Scaled history, calendar, graph and parts of one fold.
 #[derive(Debug, Clone)]
@@ -36,21 +32,9 @@ pub struct ForecastData {
     columns: Vec<usize>,
     /// (time, nodes, columns), 0 where not observed.
     scaled: Array3<f32>,
-    /// Whether a target is missing somewhere, so that models are told where.
+    /// Whether models are told where targets were observed.
     masked: bool,
-    graph: Graphs,
-}
-
-/// The edges that are used.
-#[derive(Debug, Clone)]
-enum Graphs {
-    None,
-    /// Row-major (v, v).
-    Fixed(Arc<Vec<f32>>),
-    /// Edges only.
-    Sparse(Arc<CsrGraph>),
-    /// One for each step.
-    PerStep(Vec<Arc<CsrGraph>>),
+    pub(super) graph: Graphs,
 }
 
 /// Windows side by side, on the host; row-major.
@@ -94,19 +78,6 @@ pub struct Input {
     pub graph: Option<GivenGraph>,
 }
 
-/// The graph that came with the data, on a device.
-#[derive(Debug, Clone)]
-#[allow(
-    clippy::large_enum_variant,
-    reason = "a few handles, one of these for each batch"
-)]
-pub enum GivenGraph {
-    /// Adjacency, entry [target, source], (1 or b, 1 or l, v, w).
-    Dense(Tensor<4>),
-    /// The matrix of the graph convolution itself.
-    Sparse(Arc<SparseMatrix>),
-}
-
 /// Sizes that a forecaster is built for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sizes {
@@ -141,7 +112,7 @@ pub struct Sizes {
 /// share of the original split.
 ///
 /// # Errors
-/// As [`ForecastSplit::starts`], and more origins than test windows.
+/// As [`ForecastSplit::starts`]; more origins than test windows, or one with nothing to train on.
 pub fn folds(config: &ForecastConfig, split: ForecastSplit, steps: usize) -> Result<Vec<Fold>> {
     let (l, h) = (config.history, config.horizon);
     let WindowStarts {
@@ -165,23 +136,30 @@ pub fn folds(config: &ForecastConfig, split: ForecastSplit, steps: usize) -> Res
         ));
     }
     let share = validation.len() as f64 / (train.len() + validation.len()) as f64;
-    let size = test.len().div_ceil(config.origins);
-    let pieces = test.chunks(size).enumerate();
-    Ok(pieces
-        .map(|(i, piece)| {
+    let cut = |i: usize| i * test.len() / config.origins;
+    (0..config.origins)
+        .map(|i| {
+            let piece = &test[cut(i)..cut(i + 1)];
             // Nothing that training sees may lie at or after the first step that is forecast.
-            let known = (piece[0] + l + 1).saturating_sub(l + h);
-            let mut train: Vec<usize> = (train[0]..known.max(train[0] + 1)).collect();
+            let known = (piece[0] + 1).saturating_sub(h);
+            let mut train: Vec<usize> = (train[0]..known).collect();
             let held = (train.len() as f64 * share).round() as usize;
+            if held >= train.len() {
+                return Err(Error::config(
+                    "forecast.origins",
+                    format!("origin {} has {} windows before it", i + 1, train.len()),
+                    "give fewer origins, a shorter horizon or a smaller test part",
+                ));
+            }
             let validation = train.split_off(train.len() - held);
-            Fold {
+            Ok(Fold {
                 name: format!("origin{}", i + 1),
                 train,
                 validation,
                 test: piece.to_vec(),
-            }
+            })
         })
-        .collect())
+        .collect()
 }
 
 impl ForecastData {
@@ -213,9 +191,9 @@ impl ForecastData {
         let data = Self {
             calendar: Calendar::new(time, &calendar, config.horizon)?,
             scaled: scaler.scaled(&series, &columns),
-            masked: (0..k).any(|c| {
-                series.observed.is_some()
-                    && (0..steps).any(|t| (0..v).any(|n| !series.is_observed(t, n, columns[c])))
+            masked: config.masked.unwrap_or_else(|| {
+                let missing = |t, n| columns[..k].iter().any(|c| !series.is_observed(t, n, *c));
+                series.observed.is_some() && (0..steps).any(|t| (0..v).any(|n| missing(t, n)))
             }),
             graph: graphs(&series, config)?,
             config: config.clone(),
@@ -269,18 +247,18 @@ impl ForecastData {
             ("validation", &self.fold.validation),
             ("test", &self.fold.test),
         ];
-        for (name, starts) in parts {
-            let any = starts.iter().any(|start| {
-                (0..self.config.horizon).any(|s| {
-                    (0..self.nodes()).any(|v| {
-                        self.target_at(start + self.config.history + s, v, 0)
-                            .is_some()
-                    })
-                })
-            });
+        let (l, h) = (self.config.history, self.config.horizon);
+        for ((name, starts), (k, target)) in parts.into_iter().flat_map(|part| {
+            let targets = self.config.targets.iter().enumerate();
+            targets.map(move |target| (part, target))
+        }) {
+            let seen = |step| (0..self.nodes()).any(|v| self.target_at(step, v, k).is_some());
+            let any = starts
+                .iter()
+                .any(|start| (0..h).any(|s| seen(start + l + s)));
             if !starts.is_empty() && !any {
                 return Err(Error::config(
-                    format!("feature {}", self.config.targets[0]),
+                    format!("feature {target}"),
                     format!("is never observed in the {name} part"),
                     "check the null value of the feature, or change the split",
                 ));
@@ -420,32 +398,6 @@ impl ForecastData {
         }
     }
 
-    /// The given graph if it is the same at every step, for a model of these settings.
-    ///
-    /// # Errors
-    /// A sparse graph for a convolution that has no matrix.
-    pub fn fixed_graph(&self, model: &ModelConfig, device: &Device) -> Result<Option<GivenGraph>> {
-        Ok(match &self.graph {
-            Graphs::Sparse(graph) => {
-                let p = propagation::sparse(model.conv_type, model.state_mixing, graph)?;
-                Some(GivenGraph::Sparse(Arc::new(SparseMatrix::new(&p, device))))
-            }
-            _ => self.dense_graph(device).map(GivenGraph::Dense),
-        })
-    }
-
-    /// The adjacency that is the same at every step if it is not kept sparse, (1, 1, v, w).
-    pub fn dense_graph(&self, device: &Device) -> Option<Tensor<4>> {
-        let v = self.nodes();
-        match &self.graph {
-            Graphs::Fixed(dense) => {
-                let data = TensorData::new(dense.to_vec(), [1, 1, v, v]);
-                Some(Tensor::from_data(data, device))
-            }
-            _ => None,
-        }
-    }
-
     /// A batch on a device, with the graph of [`fixed_graph`](Self::fixed_graph) if that is what
     /// is used.
     pub fn input(&self, batch: &HostBatch, fixed: Option<&GivenGraph>, device: &Device) -> Input {
@@ -540,57 +492,4 @@ fn columns(series: &Series, config: &ForecastConfig) -> Result<Vec<usize>> {
         }
     }
     Ok(columns)
-}
-
-/// Nodes up to which a matrix of all pairs is no burden.
-const DENSE_UP_TO: usize = 1000;
-
-fn graphs(series: &Series, config: &ForecastConfig) -> Result<Graphs> {
-    let using = config.graph;
-    let suits = config.model == ForecasterKind::TgMamba && !config.adaptive;
-    if config.sparse == Some(true) && !suits {
-        return Err(Error::config(
-            "forecast.sparse",
-            "only tgmamba without a learned graph, which has all edges, keeps a graph sparse",
-            "use --model tgmamba --adaptive-graph false, or leave --sparse-graph out",
-        ));
-    }
-    let Some(given) = series.graph.as_ref().filter(|_| using != GraphUse::None) else {
-        if using == GraphUse::Undirected || using == GraphUse::Reversed {
-            return Err(Error::config(
-                "forecast.graph",
-                "the data came without a graph",
-                "use --graph none, and --adaptive true to learn one",
-            ));
-        }
-        return Ok(Graphs::None);
-    };
-    let turned = |graph: &CsrGraph| match using {
-        GraphUse::Undirected => graph.symmetrised(Symmetry::Max),
-        GraphUse::Reversed => graph.transposed(),
-        GraphUse::Given | GraphUse::None => graph.clone(),
-    };
-    Ok(match given {
-        SeriesGraph::Static(graph) => {
-            let graph = turned(graph);
-            let large = graph.n_nodes() > DENSE_UP_TO;
-            if config.sparse.unwrap_or(large && suits) {
-                return Ok(Graphs::Sparse(Arc::new(graph)));
-            }
-            let mut dense = vec![0.0; graph.n_nodes() * graph.n_nodes()];
-            fill_dense(&graph, &mut dense);
-            Graphs::Fixed(Arc::new(dense))
-        }
-        SeriesGraph::PerStep(graphs) => {
-            Graphs::PerStep(graphs.iter().map(|g| Arc::new(turned(g))).collect())
-        }
-    })
-}
-
-/// Writes a graph into a row-major matrix of zeros, entry [target, source].
-fn fill_dense(graph: &CsrGraph, out: &mut [f32]) {
-    let v = graph.n_nodes();
-    for (source, target, weight) in graph.edges() {
-        out[target * v + source] = weight;
-    }
 }

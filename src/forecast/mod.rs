@@ -12,6 +12,7 @@ pub mod calendar;
 pub mod config;
 pub mod data;
 pub mod evaluation;
+pub mod graph;
 pub mod losses;
 pub mod metrics;
 pub mod model;

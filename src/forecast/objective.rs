@@ -9,7 +9,8 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::data::{ForecastData, GivenGraph, HostBatch};
+use super::data::{ForecastData, HostBatch};
+use super::graph::GivenGraph;
 use super::losses;
 use super::metrics::Errors;
 use super::model::Forecaster;

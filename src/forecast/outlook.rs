@@ -23,8 +23,8 @@ use crate::run::RunFolder;
 /// The series may have grown since training; scale and weights stay those of training.
 ///
 /// # Errors
-/// A run that has not been trained, a series whose first steps are not those of training, or a file
-/// that cannot be written.
+/// A run that has not been trained, other sensors, a series shorter than in training, or a file that
+/// cannot be written.
 pub fn write(folder: &RunFolder, output: &Path, device: &Device) -> Result<usize> {
     let csv = match output.extension().and_then(|e| e.to_str()) {
         Some("csv") => true,

@@ -8,10 +8,13 @@ use tgmamba_graph::Series;
 use tgmamba_graph::datasets::{self, SeriesConfig, SeriesSet, load_series, series_names};
 use tgmamba_graph::split::Fold;
 
-use super::config::ForecastConfig;
+use super::config::{ForecastConfig, GraphUse};
 use super::data::{self, ForecastData};
+use super::graph::kept_sparse;
+use super::model::ForecasterKind;
 use crate::error::{Error, Result};
 use crate::models::ModelConfig;
+use crate::nn::ConvType;
 use crate::run::config::{RunConfig, merge, set};
 use crate::run::presets;
 
@@ -89,8 +92,42 @@ fn task_of_dataset(name: &str, user: &Value) -> Result<Option<Task>> {
     }
 }
 
-/// Sections that say something about windows with classes only.
-const OTHER_TASK: [&str; 2] = ["split", "node_features"];
+/// Settings that say something about windows with classes only, and what forecasts have instead.
+const OTHER_TASK: [(&str, &str); 20] = [
+    (
+        "split",
+        "for forecasts see the section forecast: --history, --horizon, --set forecast.split=...",
+    ),
+    ("node_features", "sensors have learned embeddings"),
+    ("graph/threshold", USE_EDGES),
+    ("graph/k", USE_EDGES),
+    ("dataset/subjects", USE_TABLE),
+    ("dataset/channels", USE_TABLE),
+    ("dataset/accept", USE_TABLE),
+    ("dataset/split_file", USE_TABLE),
+    (
+        "dataset/features",
+        "use --targets, --covariates and --transform",
+    ),
+    ("dataset/window", "use --history and --horizon"),
+    ("model/residual", FIXED),
+    ("model/prenorm", FIXED),
+    ("model/pass_edges_to_next_layer", FIXED),
+    ("model/gconv_after_all_layers", FIXED),
+    ("model/seq_pool_type", "use --head"),
+    ("model/vertex_pool_type", FIXED),
+    ("training/label_smoothing", FIXED),
+    ("training/class_weights", FIXED),
+    ("training/sampling", FIXED),
+    (
+        "training/metric",
+        "the smallest MAE of the validation part chooses",
+    ),
+];
+const USE_EDGES: &str =
+    "the graph is that of the data: --graph given, undirected, reversed or none";
+const USE_TABLE: &str = "give a folder with the table you want";
+const FIXED: &str = "leave it out: forecasters have no such choice";
 
 /// A forecasting run that is ready to train.
 pub struct Resolved {
@@ -112,14 +149,11 @@ pub fn resolve(user: Value) -> Result<Resolved> {
     let hyphens = name.replace('_', "-").to_lowercase();
     let known = series_names().iter().find(|n| **n == hyphens);
     let name = known.map_or(name, |n| n).to_string();
-    for section in OTHER_TASK {
-        if user.get(section).is_some() {
-            return Err(Error::config(
-                section,
-                "is a setting of classification",
-                "for forecasts see the section forecast: --history, --horizon, --set \
-                 forecast.split=...",
-            ));
+    for (setting, remedy) in OTHER_TASK {
+        if user.pointer(&format!("/{setting}")).is_some() {
+            let setting = setting.replace('/', ".");
+            let problem = "is a setting of classification";
+            return Err(Error::config(setting, problem, remedy));
         }
     }
     let mut user = user;
@@ -171,6 +205,11 @@ pub fn resolve(user: Value) -> Result<Resolved> {
     if config.seeds == 0 {
         return Err(Error::config("seeds", "is 0", "give at least 1"));
     }
+    let forecast = ForecastConfig {
+        sparse: Some(kept_sparse(&series, &forecast, &config.model)?),
+        ..forecast
+    };
+    edges_to_learn(&series, &forecast, &config.model)?;
     let series = Arc::new(series);
     let folds = folds(&config, series.len())?;
     if let Some(fold) = folds.first() {
@@ -184,6 +223,7 @@ pub fn resolve(user: Value) -> Result<Resolved> {
         };
         config.forecast = Some(ForecastConfig {
             calendar: Some(data.calendar.features().to_vec()),
+            masked: Some(sizes.masked),
             ..forecast
         });
     }
@@ -192,6 +232,32 @@ pub fn resolve(user: Value) -> Result<Resolved> {
         series,
         folds,
     })
+}
+
+/// Refuses an edge learner that finds no use.
+fn edges_to_learn(series: &Series, forecast: &ForecastConfig, model: &ModelConfig) -> Result<()> {
+    let learner = model.block().edge_learner;
+    let (problem, remedy) = if !learner.is_active() {
+        return Ok(());
+    } else if forecast.model != ForecasterKind::TgMamba {
+        ("is a part of tgmamba", "use --model tgmamba")
+    } else if model.conv_type == ConvType::None {
+        (
+            "learns edges that no convolution uses",
+            "choose a --conv-type",
+        )
+    } else {
+        let given = series.graph.is_some() && forecast.graph != GraphUse::None;
+        let others = learner.attention || learner.node_embedding_dim > 0;
+        if given || forecast.adaptive || others {
+            return Ok(());
+        }
+        (
+            "changes edges where there are none",
+            "use a graph, --adaptive-graph or --edge-learner-attention",
+        )
+    };
+    Err(Error::config("the edge learner", problem, remedy))
 }
 
 /// Flags that both tasks have stand where classification has them.

@@ -16,7 +16,8 @@ use tgmamba_graph::topology::CsrGraph;
 
 use super::calendar::CalendarFeature;
 use super::config::{ForecastConfig, GraphUse};
-use super::data::{ForecastData, GivenGraph, folds};
+use super::data::{ForecastData, folds};
+use super::graph::{GivenGraph, kept_sparse};
 use super::metrics::Errors;
 use super::model::ForecasterKind;
 use super::naive::Naive;
@@ -113,6 +114,30 @@ fn what_is_missing_is_told_and_not_counted() {
     assert_eq!(batch.mask, [1.0, 1.0, 1.0, 0.0]);
     // Past the end of the series nothing is observed.
     assert_eq!(data.gather(&[36]).mask, [1.0, 0.0, 1.0, 0.0]);
+}
+
+/// What a model was trained to be told stays so when the series grows a gap.
+#[test]
+fn the_mask_is_that_of_training() {
+    let whole = set(40, |_, _| None);
+    let gap = set(40, |t, v| ((t, v) == (39, 0)).then_some(f32::NAN));
+    let features =
+        |set: &SeriesSet, masked| data(set, |c| c.masked = masked).unwrap().sizes().features;
+    assert_eq!((features(&whole, None), features(&gap, None)), (1, 2));
+    assert_eq!(
+        (features(&whole, Some(true)), features(&gap, Some(false))),
+        (2, 1)
+    );
+}
+
+#[test]
+fn every_target_is_seen_in_every_part() {
+    let mut set = set(40, |_, _| None);
+    let mut observed = ndarray::Array3::from_elem((40, 2, 2), true);
+    observed.slice_mut(ndarray::s![32.., .., 1]).fill(false);
+    set.series.observed = Some(observed);
+    let message = data(&set, |c| c.targets = vec!["y".into(), "z".into()]).unwrap_err();
+    assert!(message.to_string().contains("feature z"), "{message}");
 }
 
 #[test]
@@ -217,16 +242,52 @@ impl ModuleMapper for Shift {
 #[test]
 fn what_cannot_be_sparse_is_refused() {
     let set = set(40, |_, _| None);
-    for change in [
-        (|c: &mut ForecastConfig| c.adaptive = true) as fn(&mut ForecastConfig),
-        |c| c.model = ForecasterKind::GraphWavenet,
-    ] {
-        let asked = data(&set, |c| {
-            (c.sparse, c.adaptive) = (Some(true), false);
-            change(c);
-        });
-        let message = asked.unwrap_err().to_string();
-        assert!(message.contains("forecast.sparse"), "{message}");
+    let mut moving = set.series.clone();
+    let graph = Arc::new(CsrGraph::from_edges(2, &[(1, 0, 1.0)]).unwrap());
+    moving.graph = Some(SeriesGraph::PerStep(vec![graph; 40]));
+    let still = &set.series;
+    let fits = ForecastConfig {
+        adaptive: false,
+        sparse: Some(true),
+        ..ForecastConfig::default()
+    };
+    assert!(kept_sparse(still, &fits, &small()).unwrap());
+    type Change = fn(&mut ForecastConfig, &mut ModelConfig);
+    let nothing: Change = |_, _| ();
+    let cases: [(&Series, Change, &str); 7] = [
+        (still, |c, _| c.adaptive = true, "all edges"),
+        (still, |_, m| m.edge_learner_attention = true, "all edges"),
+        (
+            still,
+            |c, _| c.model = ForecasterKind::GraphWavenet,
+            "tgmamba alone",
+        ),
+        (
+            still,
+            |_, m| m.conv_type = ConvType::GatV2Conv,
+            "no sparse matrix",
+        ),
+        (
+            still,
+            |_, m| m.conv_type = ConvType::None,
+            "no sparse matrix",
+        ),
+        (still, |c, _| c.graph = GraphUse::None, "no graph"),
+        (&moving, nothing, "every step"),
+    ];
+    for (series, change, expected) in cases {
+        let (mut config, mut model) = (fits.clone(), small());
+        change(&mut config, &mut model);
+        let message = kept_sparse(series, &config, &model)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains("forecast.sparse") && message.contains(expected),
+            "{message}"
+        );
+        // Where nobody asked, the graph is kept as a matrix.
+        config.sparse = None;
+        assert!(!kept_sparse(series, &config, &model).unwrap());
     }
     let data = data(&set, |c| (c.sparse, c.adaptive) = (Some(true), false)).unwrap();
     let model = ModelConfig {
@@ -273,6 +334,20 @@ fn rolling_origins_see_the_past_alone() {
         // Nothing that could be known is left out.
         assert_eq!(fold.validation.last().unwrap() + 5, first_forecast);
         assert!(!fold.train.is_empty());
+    }
+    // As many as asked for, of sizes that differ by one window at most.
+    for origins in 1..=16 {
+        let config = ForecastConfig {
+            origins,
+            ..config.clone()
+        };
+        let folds = super::data::folds(&config, split(false), 100).unwrap();
+        let sizes: Vec<usize> = folds.iter().map(|f| f.test.len()).collect();
+        assert_eq!(sizes.len(), origins);
+        assert!(
+            sizes.iter().max().unwrap() - sizes.iter().min().unwrap() <= 1,
+            "{sizes:?}"
+        );
     }
     let many = ForecastConfig {
         origins: 50,

@@ -112,9 +112,7 @@ impl LinearForm {
             rel: self.rel * scale,
         }
     }
-}
 
-impl LinearForm {
     /// `x W_root + (P x) W_rel` for x and P x, (b, v, l, c).
     pub fn apply(self, x: Tensor<4>, px: Tensor<4>) -> Tensor<4> {
         let [b, v, l, c] = x.dims();

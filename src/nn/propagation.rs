@@ -55,38 +55,16 @@ pub fn row_normalised(p: Tensor<4>) -> Tensor<4> {
     p / sum.mask_fill(empty, 1.0)
 }
 
-/// The matrix of [`propagation_matrix`](super::graph_conv::propagation_matrix) for a sparse graph,
-/// in the same order of operations; entries that become zero are left out.
+/// The matrix of [`propagation_matrix`](super::graph_conv::propagation_matrix) for a sparse graph;
+/// entries that become zero are left out.
 ///
 /// # Errors
 /// A convolution without a matrix (gatv2conv, none).
 pub fn sparse(conv_type: ConvType, mixing: StateMixing, graph: &CsrGraph) -> Result<CsrGraph> {
-    let v = graph.n_nodes();
-    let mut edges: Vec<(usize, usize, f32)> = graph.edges().collect();
-    // D^-½ from the sums of weights at one end of the edges.
-    let scaled = |edges: &mut Vec<(usize, usize, f32)>,
-                  end: fn(&(usize, usize, f32)) -> usize,
-                  sign: f32| {
-        let mut degree = vec![0.0f32; v];
-        for edge in edges.iter() {
-            degree[end(edge)] += edge.2;
-        }
-        let power = |d: f32| if d > 0.0 { d.powf(-0.5) } else { 0.0 };
-        for (source, target, weight) in edges {
-            *weight *= sign * power(degree[*source]) * power(degree[*target]);
-        }
-    };
-    match conv_type {
-        ConvType::GraphConv => {}
-        ConvType::GcnConv => {
-            let loops = (0..v).filter(|i| graph.weight(*i, *i) == 0.0);
-            edges.extend(loops.map(|i| (i, i, 1.0)));
-            scaled(&mut edges, |e| e.1, 1.0);
-        }
-        ConvType::ChebConv => {
-            edges.retain(|(source, target, _)| source != target);
-            scaled(&mut edges, |e| e.0, -1.0);
-        }
+    let p = match conv_type {
+        ConvType::GraphConv => graph.clone(),
+        ConvType::GcnConv => graph.gcn(),
+        ConvType::ChebConv => graph.chebyshev(),
         ConvType::GatV2Conv | ConvType::None => {
             return Err(Error::config(
                 "model.conv_type",
@@ -94,17 +72,9 @@ pub fn sparse(conv_type: ConvType, mixing: StateMixing, graph: &CsrGraph) -> Res
                 "use graphconv, gcnconv or chebconv, or --sparse-graph false",
             ));
         }
-    }
-    if mixing == StateMixing::Bounded {
-        let mut sum = vec![0.0f32; v];
-        for (_, target, weight) in &edges {
-            sum[*target] += weight.abs();
-        }
-        for (_, target, weight) in &mut edges {
-            if sum[*target] > 0.0 {
-                *weight /= sum[*target];
-            }
-        }
-    }
-    CsrGraph::from_edges(v, &edges)
+    };
+    Ok(match mixing {
+        StateMixing::Bounded => p.row_normalised(),
+        StateMixing::Reference => p,
+    })
 }

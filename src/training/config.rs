@@ -55,7 +55,9 @@ pub struct TrainingConfig {
     pub optimizer: OptimizerKind,
     /// Largest learning rate.
     pub lr: f64,
-    /// Weight decay; never on A_log, D, the bias of dt_proj and norm weights.
+    /// Weight decay; never on what [`is_exempt_from_decay`] names.
+    ///
+    /// [`is_exempt_from_decay`]: super::optimizer::is_exempt_from_decay
     pub weight_decay: f64,
     /// First moment decay.
     pub beta1: f64,

@@ -13,22 +13,26 @@ use crate::ops::adam::{AdamStep, Moments, adam, add_squares};
 /// Added to the root of the second moment.
 const EPSILON: f32 = 1e-8;
 
-/// Whether weight decay leaves a parameter alone: A_log, D, the bias of dt_proj, norm weights.
+/// Whether weight decay leaves a parameter alone: A_log, D, the bias of dt_proj, norm weights, the
+/// poles and steps of a diagonal state space, and the gate of a learned graph.
 pub fn is_exempt_from_decay(name: &str) -> bool {
     let mut parts = name.rsplit('.');
     let last = parts.next().unwrap_or("");
     let owner = parts.next().unwrap_or("");
     matches!(
         (owner, last),
-        (_, "A_log" | "D") | ("dt_proj", "bias") | ("norm", "weight")
+        (_, "A_log" | "D" | "log_dt" | "log_decay" | "frequency")
+            | ("dt_proj", "bias")
+            | ("norm", "weight")
+            | ("adaptive", "gate")
     )
 }
 
 /// Adam, or AdamW with decoupled decay, a step as one pass over each parameter.
 #[derive(Debug, Clone)]
 struct FusedAdam {
-    beta1: f32,
-    beta2: f32,
+    beta1: f64,
+    beta2: f64,
     /// Decoupled decay.
     decay: f64,
     /// Penalty that goes through the moments.
@@ -55,11 +59,11 @@ impl Optimizer for FusedAdam {
             rate: lr as f32,
             decay: (lr * self.decay) as f32,
             penalty: self.penalty,
-            beta1: self.beta1,
-            beta2: self.beta2,
+            beta1: self.beta1 as f32,
+            beta2: self.beta2 as f32,
             epsilon: EPSILON,
-            correction1: 1.0 - self.beta1.powi(power),
-            correction2: 1.0 - self.beta2.powi(power),
+            correction1: (1.0 - self.beta1.powi(power)) as f32,
+            correction2: (1.0 - self.beta2.powi(power)) as f32,
         };
         let moments = Moments {
             value: tensor,
@@ -87,8 +91,8 @@ pub fn build<M: Module>(config: &TrainingConfig, module: &M) -> ModuleOptimizer 
     let adam = |decay: f64| {
         let decoupled = config.optimizer == OptimizerKind::AdamW;
         FusedAdam {
-            beta1: config.beta1 as f32,
-            beta2: config.beta2 as f32,
+            beta1: config.beta1,
+            beta2: config.beta2,
             decay: if decoupled { decay } else { 0.0 },
             penalty: if decoupled { 0.0 } else { decay as f32 },
         }

@@ -56,6 +56,11 @@ pub enum ForecasterKind {
 }
 
 impl ForecasterKind {
+    /// Whether it looks at the graph that came with the data.
+    pub fn uses_graph(self) -> bool {
+        matches!(self, Self::TgMamba | Self::GraphWavenet)
+    }
+
     /// Whether there is nothing to train.
     pub fn is_naive(self) -> bool {
         matches!(

@@ -23,9 +23,10 @@ use super::embedding::{AdaptiveGraph, Inputs};
 use super::readout::Readout;
 use super::{ForecasterKind, with_clock};
 use crate::forecast::config::{ForecastConfig, Head};
-use crate::forecast::data::{GivenGraph, Input, Sizes};
+use crate::forecast::data::{Input, Sizes};
+use crate::forecast::graph::GivenGraph;
 use crate::models::ModelConfig;
-use crate::nn::{BlockState, ConvType, TgMamba, linear, rms_norm};
+use crate::nn::{BlockState, ConvType, EdgeLearnerConfig, TgMamba, linear, rms_norm};
 
 /// The forecaster; see the module above.
 #[derive(Module, Debug)]
@@ -48,7 +49,8 @@ pub struct TgMambaForecaster {
 }
 
 impl TgMambaForecaster {
-    /// Random weights; a plain Mamba where neither a given nor a learned graph is used.
+    /// Random weights; a plain Mamba where neither a given nor a learned graph is used (an edge
+    /// learner that has one is a learned one).
     pub fn new(
         config: &ForecastConfig,
         model: &ModelConfig,
@@ -58,11 +60,17 @@ impl TgMambaForecaster {
         let m = model.d_model;
         let mixes = config.model == ForecasterKind::TgMamba
             && model.conv_type != ConvType::None
-            && (sizes.graph || config.adaptive);
+            && (sizes.graph || config.adaptive || model.block().edge_learner.is_active());
         let mut block = model.block();
         block.edge_learner.num_vertices = sizes.nodes;
         if !mixes {
             block.conv_type = ConvType::None;
+            block.edge_learner = EdgeLearnerConfig {
+                attention: false,
+                time_varying: false,
+                node_embedding_dim: 0,
+                ..block.edge_learner
+            };
         }
         let blocks = |wanted: bool| {
             let n = if wanted { model.n_layers } else { 0 };
@@ -102,7 +110,7 @@ impl TgMambaForecaster {
         let history = with_clock(&input);
         let features = history.dims()[3];
         let history = linear(&self.history, history.reshape([b, v, l * features]));
-        let edges = self.edges(input.graph, &hidden.device());
+        let edges = self.edges(input.graph, v, &hidden.device());
         for (i, block) in self.blocks.iter().enumerate() {
             let normed = rms_norm(hidden.clone());
             let mut update = run(block, normed.clone(), &edges);
@@ -121,7 +129,7 @@ impl TgMambaForecaster {
         self.readout.forward(Tensor::cat(parts, 2))
     }
 
-    fn edges(&self, given: Option<GivenGraph>, device: &Device) -> GivenGraph {
+    fn edges(&self, given: Option<GivenGraph>, v: usize, device: &Device) -> GivenGraph {
         match (&self.adaptive, given) {
             (_, Some(GivenGraph::Sparse(p))) if self.mixes => GivenGraph::Sparse(p),
             (Some(adaptive), Some(GivenGraph::Dense(given))) => {
@@ -129,6 +137,8 @@ impl TgMambaForecaster {
             }
             (Some(adaptive), _) => GivenGraph::Dense(adaptive.beside(None)),
             (None, Some(given)) if self.mixes => given,
+            // What an edge learner starts from.
+            (None, None) if self.mixes => GivenGraph::Dense(Tensor::zeros([1, 1, v, v], device)),
             // Without mixing the blocks look at no graph.
             (None, _) => GivenGraph::Dense(Tensor::zeros([1, 1, 1, 1], device)),
         }

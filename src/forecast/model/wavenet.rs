@@ -25,7 +25,8 @@ use burn::tensor::{
 use super::embedding::AdaptiveGraph;
 use super::{output_layer, with_clock};
 use crate::forecast::config::ForecastConfig;
-use crate::forecast::data::{GivenGraph, Input, Sizes};
+use crate::forecast::data::{Input, Sizes};
+use crate::forecast::graph::GivenGraph;
 use crate::models::ModelConfig;
 use crate::nn::graph_conv::propagate;
 use crate::nn::linear;

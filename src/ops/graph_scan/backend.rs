@@ -15,7 +15,8 @@ pub struct ScanSpec {
     pub a_root: bool,
     /// There is a state before the first step.
     pub state: bool,
-    /// P has a gradient: a product of its own for every step.
+    /// P has a gradient. On the CPU and for large graphs it costs a product of its own for every
+    /// step; the fused kernel forms it in any case.
     pub p_gradient: bool,
     /// Steps between two states kept for the backward pass.
     pub every: usize,

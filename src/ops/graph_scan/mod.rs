@@ -266,7 +266,7 @@ mod tests {
         }
     }
 
-    /// Gradients of u, Δ, B, W and the state, with a P that has one or has none.
+    /// Every gradient but that of P, with a P that has one or has none.
     fn gradients(device: &Device, sizes: [usize; 5], steps: usize, p_gradient: bool) -> Vec<f32> {
         let device = device.clone().autodiff();
         let [b, v, l, d, n] = sizes;
@@ -281,18 +281,21 @@ mod tests {
             Tensor::<4>::from_data(wave(&shape, scale), &device).require_grad()
         };
         let two = |scale| Tensor::<2>::from_data(wave(&[n, n], scale), &device).require_grad();
-        let (u, delta) = (four([b, v, l, d], 1.0), four([b, v, l, d], 0.5) + 0.1);
+        let (u, delta) = (four([b, v, l, d], 1.0), four([b, v, l, d], 0.5));
+        let (c_in, skip) = (four([b, v, l, n], 0.7), wave(&[d], 1.0));
+        let skip = Tensor::<1>::from_data(skip, &device).require_grad();
+        let a = Tensor::<2>::from_data(wave(&[d, n], 1.0), &device).require_grad();
         let (b_in, state) = (four([b, v, l, n], 1.0), four([b, v, d, n], 0.3));
         let p = Tensor::<4>::from_data(wave(&[1, steps, v, v], 1.0 / v as f32), &device);
         let p = if p_gradient { p.require_grad() } else { p };
         let (root, rel) = (two(0.2), two(0.1));
         let input = ScanInput {
             u: u.clone(),
-            delta,
-            a: Tensor::<2>::from_data(wave(&[d, n], 1.0), &device).neg() - 0.1,
+            delta: delta.clone() + 0.1,
+            a: a.clone().neg() - 0.1,
             b: b_in.clone(),
-            c: b_in.clone() * 0.7,
-            d: None,
+            c: c_in.clone(),
+            d: Some(skip.clone()),
             initial_state: Some(state.clone()),
         };
         let mixing = GraphMixing {
@@ -304,9 +307,10 @@ mod tests {
         };
         let grads = graph_scan(input, mixing).y.square().sum().backward();
         assert_eq!(p.grad(&grads).is_some(), p_gradient);
-        let four = [u, b_in, state].map(|t| t.grad(&grads).unwrap().into_data());
-        let two = [root, rel].map(|t| t.grad(&grads).unwrap().into_data());
-        let all = four.iter().chain(&two);
+        let four = [u, delta, b_in, c_in, state].map(|t| t.grad(&grads).unwrap().into_data());
+        let two = [a, root, rel].map(|t| t.grad(&grads).unwrap().into_data());
+        let skip = skip.grad(&grads).unwrap().into_data();
+        let all = four.iter().chain(&two).chain([&skip]);
         all.flat_map(|data| data.iter::<f32>()).collect()
     }
 

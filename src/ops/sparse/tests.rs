@@ -22,7 +22,9 @@ fn graph(v: usize, every: u32, rng: &mut ChaCha8Rng) -> CsrGraph {
 
 fn check(device: &Device) {
     let device = device.clone().autodiff();
-    let mut rng = ChaCha8Rng::seed_from_u64(rand::random());
+    let seed = rand::random();
+    println!("seed {seed}");
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
     for (b, v, c) in [(1, 2, 1), (3, 7, 5), (2, 150, 33)] {
         let graph = graph(v, 4, &mut rng);
         let dense: Vec<f32> = graph.to_dense().iter().copied().collect();

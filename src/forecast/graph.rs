@@ -1,0 +1,163 @@
+//! The graph that comes with a series, as a forecaster uses it.
+
+use std::sync::Arc;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use tgmamba_graph::series::{Series, SeriesGraph};
+use tgmamba_graph::topology::{CsrGraph, Symmetry};
+
+use super::config::{ForecastConfig, GraphUse};
+use super::data::ForecastData;
+use super::model::ForecasterKind;
+use crate::error::{Error, Result};
+use crate::models::ModelConfig;
+use crate::nn::{ConvType, propagation};
+use crate::ops::sparse::SparseMatrix;
+
+/// Nodes up to which a matrix of all pairs is no burden.
+const DENSE_UP_TO: usize = 1000;
+
+/// The edges that are used.
+#[derive(Debug, Clone)]
+pub(super) enum Graphs {
+    None,
+    /// Row-major (v, v).
+    Fixed(Arc<Vec<f32>>),
+    /// Edges only.
+    Sparse(Arc<CsrGraph>),
+    /// One for each step.
+    PerStep(Vec<Arc<CsrGraph>>),
+}
+
+/// The graph that came with the data, on a device.
+#[derive(Debug, Clone)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a few handles, one of these for each batch"
+)]
+pub enum GivenGraph {
+    /// Adjacency, entry [target, source], (1 or b, 1 or l, v, w).
+    Dense(Tensor<4>),
+    /// The matrix of the graph convolution itself.
+    Sparse(Arc<SparseMatrix>),
+}
+
+/// Whether the graph of a series is kept as its edges only: as asked, else where it has more than
+/// 1,000 nodes and the model can.
+///
+/// # Errors
+/// It is asked for, and model or graph cannot.
+pub fn kept_sparse(series: &Series, config: &ForecastConfig, model: &ModelConfig) -> Result<bool> {
+    let given = series.graph.as_ref();
+    let given = given.filter(|_| config.graph != GraphUse::None);
+    let learned = config.adaptive || model.block().edge_learner.is_active();
+    let linear = !matches!(model.conv_type, ConvType::GatV2Conv | ConvType::None);
+    let against = [
+        (
+            config.model != ForecasterKind::TgMamba,
+            "tgmamba alone keeps a graph sparse",
+            "use --model tgmamba",
+        ),
+        (
+            learned,
+            "a learned graph has all edges",
+            "use --adaptive-graph false and no edge learner",
+        ),
+        (
+            !linear,
+            "the convolution has no sparse matrix",
+            "use --conv-type graphconv, gcnconv or chebconv",
+        ),
+        (given.is_none(), "there is no graph", "use --graph given"),
+        (
+            matches!(given, Some(SeriesGraph::PerStep(_))),
+            "the graph changes with every step",
+            "use --sparse-graph false",
+        ),
+    ];
+    let against = against.into_iter().find(|(applies, ..)| *applies);
+    match (config.sparse, against) {
+        (Some(true), Some((_, problem, remedy))) => {
+            Err(Error::config("forecast.sparse", problem, remedy))
+        }
+        (Some(asked), _) => Ok(asked),
+        (None, Some(_)) => Ok(false),
+        (None, None) => Ok(series.dim().1 > DENSE_UP_TO),
+    }
+}
+
+/// The graph of a series in the form that the model of `config` takes.
+///
+/// # Errors
+/// Changes to a graph that is not there.
+pub(super) fn graphs(series: &Series, config: &ForecastConfig) -> Result<Graphs> {
+    let using = config.graph;
+    let Some(given) = series.graph.as_ref().filter(|_| using != GraphUse::None) else {
+        if using == GraphUse::Undirected || using == GraphUse::Reversed {
+            return Err(Error::config(
+                "forecast.graph",
+                "the data came without a graph",
+                "use --graph none, and --adaptive-graph to learn one",
+            ));
+        }
+        return Ok(Graphs::None);
+    };
+    if !config.model.uses_graph() {
+        return Ok(Graphs::None);
+    }
+    let turned = |graph: &CsrGraph| match using {
+        GraphUse::Undirected => graph.symmetrised(Symmetry::Max),
+        GraphUse::Reversed => graph.transposed(),
+        GraphUse::Given | GraphUse::None => graph.clone(),
+    };
+    Ok(match given {
+        SeriesGraph::Static(graph) if config.sparse == Some(true) => {
+            Graphs::Sparse(Arc::new(turned(graph)))
+        }
+        SeriesGraph::Static(graph) => {
+            let graph = turned(graph);
+            let mut dense = vec![0.0; graph.n_nodes() * graph.n_nodes()];
+            fill_dense(&graph, &mut dense);
+            Graphs::Fixed(Arc::new(dense))
+        }
+        SeriesGraph::PerStep(graphs) => {
+            Graphs::PerStep(graphs.iter().map(|g| Arc::new(turned(g))).collect())
+        }
+    })
+}
+
+/// Writes a graph into a row-major matrix of zeros, entry [target, source].
+pub(super) fn fill_dense(graph: &CsrGraph, out: &mut [f32]) {
+    let v = graph.n_nodes();
+    for (source, target, weight) in graph.edges() {
+        out[target * v + source] = weight;
+    }
+}
+
+impl ForecastData {
+    /// The given graph if it is the same at every step, for a model of these settings.
+    ///
+    /// # Errors
+    /// A sparse graph for a convolution that has no matrix.
+    pub fn fixed_graph(&self, model: &ModelConfig, device: &Device) -> Result<Option<GivenGraph>> {
+        Ok(match &self.graph {
+            Graphs::Sparse(graph) => {
+                let p = propagation::sparse(model.conv_type, model.state_mixing, graph)?;
+                Some(GivenGraph::Sparse(Arc::new(SparseMatrix::new(&p, device))))
+            }
+            _ => self.dense_graph(device).map(GivenGraph::Dense),
+        })
+    }
+
+    /// The adjacency that is the same at every step if it is not kept sparse, (1, 1, v, w).
+    pub fn dense_graph(&self, device: &Device) -> Option<Tensor<4>> {
+        let v = self.nodes();
+        match &self.graph {
+            Graphs::Fixed(dense) => {
+                let data = TensorData::new(dense.to_vec(), [1, 1, v, v]);
+                Some(Tensor::from_data(data, device))
+            }
+            _ => None,
+        }
+    }
+}
