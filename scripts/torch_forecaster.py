@@ -1,6 +1,6 @@
 """The TGMamba forecaster of `--model tgmamba` in PyTorch, to be timed beside `train`.
 
-    python scripts/torch_forecaster.py --data los_speed.csv --adjacency los_adj.csv [--device cuda] [--compile] [--tf32]
+    python scripts/torch_forecaster.py --data los_speed.csv --adjacency los_adj.csv [--device cuda] [--compile] [--fused] [--tf32]
 
 Same data, windows, batches, sizes, loss and optimiser as `train --dataset los-loop`. A dense einsum for each step of time, the
 graph product of a state shared by both convolutions that need it. Prints seconds of each epoch, the loss and the peak memory.
@@ -103,8 +103,9 @@ def main():
     args.add_argument("--device", default="cpu")
     args.add_argument("--compile", action="store_true")
     args.add_argument("--tf32", action="store_true")
+    args.add_argument("--fused", action="store_true", help="the optimiser as one kernel")
     args.add_argument("--batch-size", type=int, default=32)
-    args.add_argument("--windows", type=int, default=1434, help="training windows of an epoch")
+    args.add_argument("--windows", type=int, default=1387, help="training windows of an epoch")
     args.add_argument("--epochs", type=int, default=4)
     args.add_argument("--d-model", type=int, default=64)
     args.add_argument("--d-state", type=int, default=8)
@@ -123,10 +124,12 @@ def main():
     known = raw[: args.windows + 23]
     x = torch.tensor((raw - known.mean()) / known.std(), dtype=torch.float32)
     steps = torch.arange(len(x))
-    clock = torch.stack([steps % 288 / 288, (steps // 288 % 7 >= 2) * 0.5], -1).float()
+    # The first step is a Thursday.
+    weekend = ((steps // 288 + 3) % 7 >= 5).long().to(device)
+    clock = torch.stack([steps % 288 / 288, weekend.cpu() * 0.5], -1).float()
     model = Forecaster(torch.tensor(adjacency, dtype=torch.float32), 1, 2, 288, 2, 12, 12, m=args.d_model, n=args.d_state).to(device)
     print("parameters", sum(p.numel() for p in model.parameters()))
-    optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=1e-4)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=1e-4, fused=args.fused or None)
 
     def step(x, clock, slot, day, y):
         return (model(x, clock, slot, day) - y).abs().mean()
@@ -143,7 +146,7 @@ def main():
             at = starts[:, None] + torch.arange(24, device=device)
             window = x[at].transpose(1, 2)
             last = starts + 11
-            loss = step(window[:, :, :12, None], clock[at[:, :12]], last % 288, (last // 288 % 7 // 5), window[:, :, 12:])
+            loss = step(window[:, :, :12, None], clock[at[:, :12]], last % 288, weekend[last], window[:, :, 12:])
             optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)

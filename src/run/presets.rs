@@ -79,6 +79,10 @@ pub fn of(name: &str) -> Value {
             "model": {"d_model": 64},
             "training": {"epochs": 25},
         }),
+        // Three years of hours: many windows of few sensors.
+        "beijing-air" => json!({
+            "training": {"batch_size": 256, "epochs": 20, "patience": 5},
+        }),
         // Two months of a first wave: growth by shares, levels that were never seen before.
         "england-covid" => json!({
             "forecast": {"transform": "log1p", "relative": true},
