@@ -6,6 +6,8 @@ pub mod adam;
 pub mod causal_conv1d;
 #[cfg(feature = "cube")]
 mod cube;
+#[cfg(feature = "flex")]
+mod flex;
 pub mod graph_scan;
 mod last_state;
 pub mod matmul;
