@@ -207,9 +207,10 @@ fn cpu_is_the_formula() {
     let device = Device::flex();
     // Burn's softplus is not cut off, ours is at 20, where the difference is 2e-9.
     check(DType::F64, &device, 1e-8);
-    check(DType::F32, &device, 2e-6);
+    // Sixty-four terms of up to 25 each, which cancel: a few parts in 10⁶ of the result.
+    check(DType::F32, &device, 2e-5);
     check(DType::BF16, &device, 2e-2);
-    check(DType::F32, &device.autodiff(), 2e-6);
+    check(DType::F32, &device.autodiff(), 2e-5);
 }
 
 #[cfg(feature = "wgpu")]
