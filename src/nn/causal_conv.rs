@@ -1,11 +1,11 @@
-//! Causal depthwise convolution along time.
+//! Causal depthwise convolution along time, through SiLU.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Distribution, Tensor};
+use burn::tensor::{Device, Distribution, Tensor, activation::silu};
 
-/// `y_t[d] = bias[d] + Σ_j weight[d, 0, j] x_{t-k+1+j}[d]`, per vertex and channel.
-///
-/// Written as k shifted products so that activations stay channels-last, (b, v, l, d).
+use crate::ops::causal_conv1d;
+
+/// `y_t[d] = silu(bias[d] + Σ_j weight[d, 0, j] x_{t-k+1+j}[d])`, per vertex and channel.
 #[derive(Module, Debug)]
 pub struct CausalConv1d {
     /// Taps, oldest first, (d, 1, k).
@@ -31,17 +31,20 @@ impl CausalConv1d {
         let [b, v, l, d] = x.dims();
         let weight = self.weight.val();
         let k = weight.dims()[2];
-        let past = past.unwrap_or_else(|| Tensor::zeros([b, v, k - 1, d], &x.device()));
-        let padded = if k > 1 {
-            Tensor::cat(vec![past, x], 2)
-        } else {
-            x
-        };
-        let mut y = self.bias.val().reshape([1, 1, 1, d]).expand([b, v, l, d]);
-        for j in 0..k {
-            let tap = weight.clone().narrow(2, j, 1).reshape([1, 1, 1, d]);
-            y = y + padded.clone().narrow(2, j, l) * tap;
+        if k == 1 {
+            let weight = weight.reshape([1, 1, 1, d]);
+            let y = x * weight + self.bias.val().reshape([1, 1, 1, d]);
+            let none = past.unwrap_or_else(|| Tensor::empty([b, v, 0, d], &y.device()));
+            return (silu(y), none);
         }
-        (y, padded.narrow(2, l, k - 1))
+        let (y, last) = causal_conv1d(
+            x.reshape([b * v, l, d]),
+            weight.reshape([d, k]),
+            Some(self.bias.val()),
+            past.map(|past| past.reshape([b * v, k - 1, d])),
+            None,
+            true,
+        );
+        (y.reshape([b, v, l, d]), last.reshape([b, v, k - 1, d]))
     }
 }

@@ -1,7 +1,9 @@
 //! Root-mean-square norms.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor, activation::silu};
+use burn::tensor::{Device, Tensor};
+
+use crate::ops;
 
 /// Added under the square root.
 pub const EPSILON: f64 = 1e-5;
@@ -11,8 +13,8 @@ pub const EPSILON: f64 = 1e-5;
 ///
 /// Source: Zhang & Sennrich, "Root Mean Square Layer Normalization" (arXiv:1910.07467).
 pub fn rms_norm<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    let mean = x.clone().square().mean_dim(D - 1);
-    x / (mean + EPSILON).sqrt()
+    let ones = Tensor::ones([x.dims()[D - 1]], &x.device());
+    ops::rms_norm(x, ones, EPSILON, None, 1, false)
 }
 
 /// `RMSNorm(y ⊙ silu(z)) ⊙ w`: the gate acts before the norm.
@@ -32,8 +34,6 @@ impl GatedRmsNorm {
 
     /// y, z: (b, v, l, d).
     pub fn forward(&self, y: Tensor<4>, z: Tensor<4>) -> Tensor<4> {
-        let weight = self.weight.val();
-        let channels = weight.dims()[0];
-        rms_norm(y * silu(z)) * weight.reshape([1, 1, 1, channels])
+        ops::rms_norm(y, self.weight.val(), EPSILON, Some(z), 1, false)
     }
 }

@@ -258,7 +258,6 @@ impl TgMamba {
         let xz = linear(&self.in_proj, h);
         let (x, z) = (xz.clone().narrow(3, 0, d), xz.narrow(3, d, d));
         let (x, conv) = self.conv1d.forward(x, before);
-        let x = silu(x);
         let projected = linear(&self.x_proj, x.clone());
         let delta = softplus(
             linear(&self.dt_proj, projected.clone().narrow(3, 0, r)),

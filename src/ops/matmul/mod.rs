@@ -65,16 +65,21 @@ pub fn precision() -> Precision {
 /// The matrix product of the last two axes, (.., m, k) · (.., k, n) → (.., m, n).
 ///
 /// Leading axes are equal or one. Differentiable once in both operands. f16 and bf16 are summed in
-/// f32; f64 and everything on the CPU is left to the framework, which is exact there.
+/// f32; f64, and half types on the CPU, are left to the framework, which is exact there.
 ///
 /// # Panics
 /// If D < 2, the shapes do not fit together, or m, k or n is zero.
 pub fn matmul<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
-    let single = matches!(a.dtype(), DType::F32 | DType::F16 | DType::BF16);
-    if precision() == Precision::Fast || !single || is_cpu(&a.device()) {
-        return a.matmul(b);
+    let own = match (is_cpu(&a.device()), a.dtype()) {
+        (_, DType::F32) => true,
+        (cpu, DType::F16 | DType::BF16) => !cpu,
+        _ => false,
+    };
+    let fast = precision() == Precision::Fast && !is_cpu(&a.device());
+    match own && !fast {
+        true => exact(a, b),
+        false => a.matmul(b),
     }
-    exact(a, b)
 }
 
 /// The product by this module's own operation, on whatever device.

@@ -18,6 +18,7 @@ use rayon::prelude::*;
 
 use super::grads::{Grads, Share};
 use super::product::{Contract, Left, Product, Right};
+use super::sparse::{Edges, SparseProduct};
 use super::{Dims, Inputs, Strip};
 use crate::ops::simd::{Kernel, Lanes, Pack, Real, Scatter, flat_mut, prefetch, sum_lanes};
 
@@ -56,6 +57,7 @@ pub fn backward<T: Real>(
     let transpose = |w: &[T]| (0..n * n).map(|i| w[i % n * n + i / n]).collect::<Vec<_>>();
     let rel_transposed = transpose(inputs.a_rel);
     let root_transposed = inputs.a_root.map(transpose);
+    let edges = Edges::few(dims, inputs);
     let mut grads = Grads::zeros(inputs);
     let mut own = Own {
         u: std::mem::take(&mut grads.u),
@@ -75,7 +77,7 @@ pub fn backward<T: Real>(
                 .into_par_iter()
                 .map(|task| {
                     T::dispatch(Task {
-                        strip: Strip::new(dims, inputs, task),
+                        strip: Strip::new(dims, inputs, edges.as_ref(), task),
                         checkpoints: &checkpoints[task * per_task..(task + 1) * per_task],
                         every,
                         rel_transposed: &rel_transposed,
@@ -146,7 +148,14 @@ impl<T: Real> Kernel<T> for Task<'_, T> {
             c1: vec![T::ZERO; inputs.c1.map_or(0, |_| v * l * n)],
             c2: vec![T::ZERO; v * l * n],
             d: Pack::ZERO,
-            p: vec![T::ZERO; strip.dims.p_len()],
+            p: vec![
+                T::ZERO;
+                if inputs.p_gradient {
+                    strip.dims.p_len()
+                } else {
+                    0
+                }
+            ],
             a_root: Vec::new(),
             a_rel: Vec::new(),
         };
@@ -182,7 +191,10 @@ impl<T: Real> Kernel<T> for Task<'_, T> {
                 self.propagate_back::<V>(t, &x, &mut q);
                 self.drives::<V>(t, h, &mut q, &mut share);
                 let p_start = if p_steps { t * v * v } else { 0 };
-                let dp = &mut share.p[p_start..p_start + v * v];
+                let dp = match inputs.p_gradient {
+                    true => &mut share.p[p_start..p_start + v * v],
+                    false => &mut [],
+                };
                 if i == 0 && !started {
                     if inputs.p_gradient {
                         V::call(Contract {
@@ -391,6 +403,17 @@ impl<T: Real> Task<'_, T> {
     #[inline(always)]
     fn propagate_back<V: Lanes<T>>(&self, t: usize, x: &[Pack<T>], out: &mut [Pack<T>]) {
         let Dims { v, n, .. } = *self.strip.dims;
+        if let Some(edges) = self.strip.edges {
+            let rows = &edges.columns;
+            let add = true;
+            return V::call(SparseProduct {
+                out,
+                rows,
+                x,
+                n,
+                add,
+            });
+        }
         V::call(Product {
             out,
             first: (

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::sparse::Edges;
 use super::{Dims, Inputs, Strip};
 use crate::ops::simd::{Kernel, Lanes, Pack, Real, Scatter, flat};
 
@@ -25,6 +26,7 @@ pub fn forward<T: Real>(dims: &Dims, inputs: &Inputs<T>, every: Option<usize>) -
     inputs.check(dims);
     let Dims { b, v, l, d, n, .. } = *dims;
     let checkpoints = every.map_or(0, |every| dims.tasks() * l.div_ceil(every));
+    let edges = Edges::few(dims, inputs);
     let mut out = Forward {
         y: vec![T::ZERO; b * v * l * d],
         state: vec![T::ZERO; b * v * d * n],
@@ -35,7 +37,7 @@ pub fn forward<T: Real>(dims: &Dims, inputs: &Inputs<T>, every: Option<usize>) -
     let checkpoints = Scatter::new(&mut out.checkpoints);
     (0..dims.tasks()).into_par_iter().for_each(|task| {
         T::dispatch(Task {
-            strip: Strip::new(dims, inputs, task),
+            strip: Strip::new(dims, inputs, edges.as_ref(), task),
             task,
             every,
             y: &y,

@@ -28,7 +28,7 @@ pub(super) struct Share<T> {
     pub(super) c1: Vec<T>,
     pub(super) c2: Vec<T>,
     pub(super) d: Pack<T>,
-    /// (l or 1, v, w)
+    /// (l or 1, v, w); empty if P has no gradient.
     pub(super) p: Vec<T>,
     /// (n, n)
     pub(super) a_root: Vec<T>,
@@ -57,6 +57,7 @@ impl<T: Real> Grads<T> {
     pub(super) fn add(&mut self, dims: &Dims, start: usize, shares: &[Share<T>]) {
         let n = dims.n;
         let strips = dims.strips();
+        let p_gradient = shares.iter().any(|share| !share.p.is_empty());
         for (index, share) in shares.iter().enumerate() {
             let first = (start + index) % strips * LANES;
             for lane in 0..LANES.min(dims.d - first) {
@@ -73,7 +74,7 @@ impl<T: Real> Grads<T> {
         if let Some(a_root) = &mut self.a_root {
             add_in_order(a_root, &all(|share| &share.a_root));
         }
-        if !dims.p_batch {
+        if p_gradient && !dims.p_batch {
             add_in_order(&mut self.p, &all(|share| &share.p));
         }
         let len = dims.v * dims.l * n;
@@ -89,7 +90,7 @@ impl<T: Real> Grads<T> {
             if let Some(c1) = &mut self.c1 {
                 add_in_order(&mut c1[range], &all(|share| &share.c1));
             }
-            if dims.p_batch {
+            if p_gradient && dims.p_batch {
                 let range = sample * dims.p_len()..(sample + 1) * dims.p_len();
                 add_in_order(&mut self.p[range], &all(|share| &share.p));
             }

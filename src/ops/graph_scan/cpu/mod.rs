@@ -15,6 +15,7 @@ mod backward;
 mod forward;
 mod grads;
 mod product;
+mod sparse;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,7 @@ pub use forward::forward;
 
 use crate::ops::simd::{LANES, Lanes, Pack, Real, Scatter, prefetch};
 use product::{Left, Pair, Product, Right, TILE_ROWS};
+use sparse::{Edges, SparseProduct};
 
 /// Sizes of a scan: `b` samples, `v` vertices, `l` steps, `d` channels, `n` states; none is zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,10 +142,17 @@ struct Strip<'a, T> {
     /// A by state, (n).
     a: Vec<Pack<T>>,
     d: Pack<T>,
+    /// P by its edges, where they are few.
+    edges: Option<&'a Edges<T>>,
 }
 
 impl<'a, T: Real> Strip<'a, T> {
-    fn new(dims: &'a Dims, inputs: &'a Inputs<'a, T>, task: usize) -> Self {
+    fn new(
+        dims: &'a Dims,
+        inputs: &'a Inputs<'a, T>,
+        edges: Option<&'a Edges<T>>,
+        task: usize,
+    ) -> Self {
         let first = task % dims.strips() * LANES;
         let width = LANES.min(dims.d - first);
         let mut a = vec![Pack::ZERO; dims.n];
@@ -163,6 +172,7 @@ impl<'a, T: Real> Strip<'a, T> {
             width,
             a,
             d,
+            edges,
         }
     }
 
@@ -273,6 +283,17 @@ impl<'a, T: Real> Strip<'a, T> {
     #[inline(always)]
     fn propagate<V: Lanes<T>>(&self, t: usize, x: &[Pack<T>], out: &mut [Pack<T>]) {
         let Dims { v, n, .. } = *self.dims;
+        if let Some(edges) = self.edges {
+            let rows = &edges.rows;
+            let add = false;
+            return V::call(SparseProduct {
+                out,
+                rows,
+                x,
+                n,
+                add,
+            });
+        }
         V::call(Product {
             out,
             first: (

@@ -337,7 +337,11 @@ const P_KINDS: [(bool, bool); 4] = [(false, false), (true, false), (false, true)
 
 /// Runs a case in f32 and compares it with the oracle; the largest errors, forward and backward.
 fn compare(dims: Dims, present: Present, every: usize, seed: u64) -> (f64, f64) {
-    let case = Case::new(dims, present, seed);
+    compare_case(&Case::new(dims, present, seed), present, every)
+}
+
+fn compare_case(case: &Case<f64>, present: Present, every: usize) -> (f64, f64) {
+    let dims = case.dims;
     let (y, state, expected) = case.oracle(true);
     let (out, grads) = case.single().run(every);
     let mut worst = (error(&out.y, &y), 0.0);
@@ -395,6 +399,30 @@ fn agrees_with_the_recurrence() {
 fn agrees_over_a_long_sequence() {
     for kind in P_KINDS {
         compare(dims(1, 8, 257, 17, 16, kind), ALL, 17, 5);
+    }
+}
+
+/// Most of P zero, an empty row and an empty column among them; n beyond, at and below what a pass
+/// over an edge list takes.
+#[test]
+fn few_edges_agree_with_the_recurrence() {
+    for (n, seed) in [(1, 71), (6, 72), (8, 73), (13, 74)] {
+        let mut case = Case::<f64>::new(dims(2, 23, 5, 18, n, (false, false)), ALL, seed);
+        let all = case.p.clone();
+        for (i, p) in case.p.iter_mut().enumerate() {
+            let (target, source) = (i / 23, i % 23);
+            if !(i * 7 + seed as usize).is_multiple_of(5) || target == 3 || source == 11 {
+                *p = 0.0;
+            }
+        }
+        assert!(sparse::Edges::few(&case.dims, &case.inputs()).is_some());
+        let (forward, backward) = compare_case(&case, ALL, 2);
+        assert!(
+            forward < 1e-5 && backward < 1e-4,
+            "n {n}: {forward} {backward}"
+        );
+        case.p = all;
+        assert!(sparse::Edges::few(&case.dims, &case.inputs()).is_none());
     }
 }
 
