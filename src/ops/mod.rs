@@ -5,6 +5,7 @@
 pub mod adam;
 #[cfg(feature = "cube")]
 mod cube;
+pub mod dense;
 pub mod graph_scan;
 mod last_state;
 pub mod matmul;
