@@ -3,19 +3,31 @@
 //! in `cube/`, the backend's operation in `backend.rs` and its gradient in `autodiff.rs`.
 
 pub mod adam;
+pub mod causal_conv1d;
 #[cfg(feature = "cube")]
 mod cube;
 pub mod dense;
 pub mod graph_scan;
 mod last_state;
 pub mod matmul;
+pub mod rms_norm;
 pub mod selective_scan;
+pub mod selective_state_update;
 #[cfg(feature = "flex")]
 mod simd;
 pub mod sparse;
+pub mod ssd;
+#[cfg(test)]
+mod testing;
 
+pub use causal_conv1d::causal_conv1d;
 pub use graph_scan::{GraphMixing, ScanInput, ScanOutput, graph_scan};
+pub use rms_norm::rms_norm;
 pub use selective_scan::{SelectiveScanInput, SelectiveScanOutput, selective_scan};
+pub use selective_state_update::{
+    ChannelStep, HeadStep, selective_state_update, selective_state_update_heads,
+};
+pub use ssd::{SsdInput, SsdOutput, ssd};
 
 use burn::tensor::Device;
 

@@ -48,7 +48,7 @@ const UNITS: usize = 256;
 fn squares_kernel(sum: &[f32], x: &[f32], out: &mut [f32], count: usize) {
     let unit = UNIT_POS as usize;
     let mut own = 0.0f32;
-    let rounds = (count + UNITS - 1) / UNITS;
+    let rounds = count.div_ceil(UNITS);
     for i in 0..rounds {
         let at = i * UNITS + unit;
         if at < count {
