@@ -50,9 +50,9 @@ pub fn generate(
     let (mut logits, mut state) = prefill(model, device, prompts);
     loop {
         let values = logits.into_data();
-        let values: &[f32] = values.as_slice().map_err(|e| {
-            Error::config("logits", format!("{e:?}"), "report this as a defect")
-        })?;
+        let values: &[f32] = values
+            .as_slice()
+            .map_err(|e| Error::config("logits", format!("{e:?}"), "report this as a defect"))?;
         let width = values.len() / prompts.len();
         let mut next = Vec::with_capacity(prompts.len());
         for (row, (sampler, logits)) in samplers.iter_mut().zip(values.chunks(width)).enumerate() {
@@ -105,7 +105,10 @@ fn check(model: &LanguageModel, prompts: &[Vec<u32>], options: &Options) -> Resu
         if let Some(id) = prompt.iter().find(|id| **id as usize >= options.vocabulary) {
             return Err(Error::config(
                 "--prompt",
-                format!("token {id} is beyond the vocabulary of {}", options.vocabulary),
+                format!(
+                    "token {id} is beyond the vocabulary of {}",
+                    options.vocabulary
+                ),
                 "give the tokenizer that belongs to the model",
             ));
         }

@@ -10,6 +10,8 @@
 //! ```
 
 pub mod checkpoint;
+pub mod corpus;
 pub mod generate;
 pub mod sampling;
 pub mod tokenizer;
+pub mod training;

@@ -203,7 +203,10 @@ mod tests {
     use super::*;
 
     fn ids(logits: &[f64], sampling: Sampling) -> Vec<usize> {
-        filtered(logits, &sampling).into_iter().map(|(id, _)| id).collect()
+        filtered(logits, &sampling)
+            .into_iter()
+            .map(|(id, _)| id)
+            .collect()
     }
 
     fn open() -> Sampling {
@@ -293,16 +296,16 @@ mod tests {
         };
         let counts = count(1);
         for (count, share) in counts.iter().zip([0.5, 0.25, 0.125, 0.125]) {
-            let sd = (8000.0 * share * (1.0 - share) as f64).sqrt();
-            assert!((*count as f64 - 8000.0 * share).abs() < 5.0 * sd, "{counts:?}");
+            let sd = f64::sqrt(8000.0 * share * (1.0 - share));
+            assert!(
+                (*count as f64 - 8000.0 * share).abs() < 5.0 * sd,
+                "{counts:?}"
+            );
         }
         assert_eq!(counts, count(1));
         assert_ne!(counts, count(2));
         // Filters that keep everything take the same draws.
-        let same = Sampling {
-            top_k: 4,
-            ..open()
-        };
+        let same = Sampling { top_k: 4, ..open() };
         let mut a = Sampler::new(&open(), 3, &[], 4);
         let mut b = Sampler::new(&same, 3, &[], 4);
         for _ in 0..100 {
@@ -322,10 +325,34 @@ mod tests {
     #[test]
     fn settings_out_of_range_are_named() {
         for (sampling, name) in [
-            (Sampling { top_p: 1.5, ..open() }, "--top-p"),
-            (Sampling { temperature: -1.0, ..open() }, "--temperature"),
-            (Sampling { min_p: f64::NAN, ..open() }, "--min-p"),
-            (Sampling { repetition_penalty: 0.0, ..open() }, "--repetition-penalty"),
+            (
+                Sampling {
+                    top_p: 1.5,
+                    ..open()
+                },
+                "--top-p",
+            ),
+            (
+                Sampling {
+                    temperature: -1.0,
+                    ..open()
+                },
+                "--temperature",
+            ),
+            (
+                Sampling {
+                    min_p: f64::NAN,
+                    ..open()
+                },
+                "--min-p",
+            ),
+            (
+                Sampling {
+                    repetition_penalty: 0.0,
+                    ..open()
+                },
+                "--repetition-penalty",
+            ),
         ] {
             let message = sampling.validate().unwrap_err().to_string();
             assert!(message.starts_with(name), "{message}");

@@ -154,7 +154,10 @@ impl Tokenizer {
             false => Err(Error::file(
                 &self.path,
                 "vocabulary",
-                format!("has ids up to {}, the model {rows} embeddings", self.size() - 1),
+                format!(
+                    "has ids up to {}, the model {rows} embeddings",
+                    self.size() - 1
+                ),
                 "give the tokenizer that belongs to the model",
             )),
         }
@@ -313,7 +316,10 @@ mod tests {
         assert_eq!(ids.len(), text.len());
         assert_eq!(tokenizer.decode(&ids).unwrap(), text);
         let message = tokenizer.fits(256).unwrap_err().to_string();
-        assert!(message.contains("ids up to 256, the model 256 embeddings"), "{message}");
+        assert!(
+            message.contains("ids up to 256, the model 256 embeddings"),
+            "{message}"
+        );
         tokenizer.fits(257).unwrap();
     }
 

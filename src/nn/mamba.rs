@@ -160,9 +160,7 @@ impl MambaConfig {
             .collect();
         let bound = self.dt_scale / (r as f64).sqrt();
         let weight = match self.dt_init {
-            DtInit::Random => {
-                Tensor::random([r, d], Distribution::Uniform(-bound, bound), device)
-            }
+            DtInit::Random => Tensor::random([r, d], Distribution::Uniform(-bound, bound), device),
             DtInit::Constant => Tensor::full([r, d], bound, device),
         };
         let range = (self.dt_min, self.dt_max);
@@ -189,7 +187,7 @@ impl MambaConfig {
 }
 
 /// A linear layer with weights uniform in ±scale/√inputs and a bias of zeros.
-pub(super) fn linear(
+pub(crate) fn linear(
     inputs: usize,
     outputs: usize,
     bias: bool,

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{FloatDType, Tensor, TensorData};
 
 /// A tensor on the host, row-major.
 #[derive(Debug, Clone, PartialEq)]
@@ -104,6 +104,36 @@ pub fn fill<M: Module>(module: M, values: impl FnMut(Slot) -> Option<TensorData>
     })
 }
 
+/// Keeps the matrices of linear layers and embeddings in another type.
+pub fn cast_matrices<M: Module>(module: M, dtype: FloatDType) -> M {
+    module.map(&mut Caster {
+        path: Path::default(),
+        dtype,
+    })
+}
+
+struct Caster {
+    path: Path,
+    dtype: FloatDType,
+}
+
+impl ModuleMapper for Caster {
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.path.enter(name, container_type);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.exit();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        match self.path.transposed(D) || self.path.embeds() {
+            true => param.map(|tensor| tensor.cast(self.dtype)),
+            false => param,
+        }
+    }
+}
+
 #[derive(Default)]
 struct Shapes {
     path: Path,
@@ -154,7 +184,7 @@ impl<F: FnMut(Slot) -> Option<TensorData>> ModuleMapper for Filler<F> {
         let Some(data) = (self.values)(slot) else {
             return param;
         };
-        let dtype = data.dtype;
+        let dtype = data.dtype();
         let tensor = Tensor::<D>::from_data(data, (&param.lazy_device(), dtype));
         let id = param.id;
         param.transform_for_load(tensor, id)

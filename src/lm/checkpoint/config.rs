@@ -186,7 +186,10 @@ impl Reader<'_> {
             let which: Vec<String> = layers.iter().map(Value::to_string).collect();
             return Err(self.wrong(
                 "attn_layer_idx",
-                format!("layers {} are attention, which is not supported", which.join(", ")),
+                format!(
+                    "layers {} are attention, which is not supported",
+                    which.join(", ")
+                ),
             ));
         }
         if !self.flag("rms_norm", true)? {
@@ -351,7 +354,12 @@ impl Reader<'_> {
 ///
 /// # Errors
 /// A model that the format cannot describe.
-pub fn write(config: &LanguageModelConfig, format: Format, eos: &[u32], dtype: &str) -> Result<String> {
+pub fn write(
+    config: &LanguageModelConfig,
+    format: Format,
+    eos: &[u32],
+    dtype: &str,
+) -> Result<String> {
     let value = match format {
         Format::StateSpaces => state_spaces(config)?,
         Format::HuggingFace => hugging_face(config, eos, dtype)?,
@@ -374,7 +382,10 @@ fn state_spaces(config: &LanguageModelConfig) -> Result<Value> {
     if epsilons.iter().any(|e| *e != EPSILON) {
         return Err(Error::config(
             "norm epsilon",
-            format!("is {}, and the state-spaces format has no place for it", epsilons[0]),
+            format!(
+                "is {}, and the state-spaces format has no place for it",
+                epsilons[0]
+            ),
             "write hf",
         ));
     }
@@ -413,7 +424,11 @@ fn state_spaces(config: &LanguageModelConfig) -> Result<Value> {
 fn fields<T: serde::Serialize>(config: &T) -> Result<Map<String, Value>> {
     match serde_json::to_value(config) {
         Ok(Value::Object(fields)) => Ok(fields),
-        _ => Err(Error::config("configuration", "is no object", "report this as a defect")),
+        _ => Err(Error::config(
+            "configuration",
+            "is no object",
+            "report this as a defect",
+        )),
     }
 }
 
@@ -478,9 +493,15 @@ fn hugging_face(config: &LanguageModelConfig, eos: &[u32], dtype: &str) -> Resul
         MixerConfig::Mamba2(c) => {
             for (absent, what) in [
                 (!c.rmsnorm, "model without gated norm (rmsnorm)"),
-                (c.norm_before_gate, "norm before the gate (norm_before_gate)"),
+                (
+                    c.norm_before_gate,
+                    "norm before the gate (norm_before_gate)",
+                ),
                 (c.D_has_hdim, "D for each channel (D_has_hdim)"),
-                (c.d_ssm() != c.d_inner(), "channels beside the state space (d_ssm)"),
+                (
+                    c.d_ssm() != c.d_inner(),
+                    "channels beside the state space (d_ssm)",
+                ),
                 (c.norm_eps != config.norm_epsilon, "second norm epsilon"),
             ] {
                 if absent {

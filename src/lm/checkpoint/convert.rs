@@ -89,7 +89,8 @@ pub fn convert(from: &Path, to: &Path, format: Format, storage: Option<Storage>)
     write_weights(&weights, &outputs, storage)?;
     let config = to.join("config.json");
     files::atomic_write(&config, |out| {
-        out.write_all(text.as_bytes()).map_err(|e| Error::io(&config, e))
+        out.write_all(text.as_bytes())
+            .map_err(|e| Error::io(&config, e))
     })?;
     let mut files = vec![config, weights];
     for name in COMPANIONS {
@@ -183,7 +184,10 @@ impl View for Lazy<'_> {
         });
         match bytes {
             Ok(bytes) if self.storage == self.stored.storage => bytes,
-            Ok(bytes) => Cow::Owned(stored_as(&widened(self.stored.storage, &bytes), self.storage)),
+            Ok(bytes) => Cow::Owned(stored_as(
+                &widened(self.stored.storage, &bytes),
+                self.storage,
+            )),
             Err(e) => {
                 if let Ok(mut failed) = self.failed.lock() {
                     failed.get_or_insert(e);

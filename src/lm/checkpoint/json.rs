@@ -89,9 +89,8 @@ mod tests {
     fn both_spellings_of_infinity_are_read() {
         let want = json!({"time_step_limit": [0.0, null], "name": "Infinity \" Infinity"});
         for limit in ["Infinity", r#"{"__float__": "Infinity"}"#] {
-            let text = format!(
-                r#"{{"time_step_limit": [0.0, {limit}], "name": "Infinity \" Infinity"}}"#
-            );
+            let text =
+                format!(r#"{{"time_step_limit": [0.0, {limit}], "name": "Infinity \" Infinity"}}"#);
             assert_eq!(parsed(&text), want);
         }
     }
@@ -99,7 +98,10 @@ mod tests {
     #[test]
     fn infinity_is_written_bare() {
         let written = text(&json!({"limit": [0.0, INFINITY]}));
-        assert!(written.contains("Infinity") && !written.contains('\u{1}'), "{written}");
+        assert!(
+            written.contains("Infinity") && !written.contains('\u{1}'),
+            "{written}"
+        );
         assert!(!written.contains("\"Infinity\""), "{written}");
         assert_eq!(parsed(&written), json!({"limit": [0.0, null]}));
     }
@@ -110,6 +112,9 @@ mod tests {
         let path = folder.path().join("config.json");
         std::fs::write(&path, "{\n\"a\": NaN}").unwrap();
         let message = read(&path).unwrap_err().to_string();
-        assert!(message.contains("line 2") && message.contains("config.json"), "{message}");
+        assert!(
+            message.contains("line 2") && message.contains("config.json"),
+            "{message}"
+        );
     }
 }

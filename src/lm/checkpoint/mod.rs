@@ -85,7 +85,8 @@ fn check(model: &LanguageModel, source: &Source, folder: &Path) -> Result<()> {
         .tensors
         .keys()
         .map(String::as_str)
-        .filter(|name| !slots.contains_key(*name) && !(*name == HEAD && model.lm_head.is_none()))
+        .filter(|name| !slots.contains_key(*name))
+        .filter(|name| *name != HEAD || model.lm_head.is_some())
         .collect();
     for (name, shape) in &slots {
         match source.tensors.get(name) {
@@ -126,6 +127,27 @@ fn nearest(name: &str, known: &[&str]) -> String {
         .unwrap_or_default()
 }
 
+/// Makes the folder `to` with a configuration and the weights of a file of safetensors under the
+/// names of state-spaces: a checkpoint of that format, in which a tied head is left out.
+///
+/// # Errors
+/// A folder that cannot be written.
+pub fn publish(
+    weights: &Path,
+    config: &crate::models::LanguageModelConfig,
+    to: &Path,
+) -> Result<()> {
+    let text = config::write(config, Format::StateSpaces, &[], Storage::F32.torch())?;
+    let put = |name: &str, bytes: &[u8]| {
+        let path = to.join(name);
+        tgmamba_graph::files::atomic_write(&path, |out| {
+            std::io::Write::write_all(out, bytes).map_err(|e| Error::io(&path, e))
+        })
+    };
+    put("model.safetensors", &tgmamba_graph::files::read(weights)?)?;
+    put("config.json", text.as_bytes())
+}
+
 /// The numbers of a tensor as a module keeps them.
 fn values(stored: &Stored, slot: Slot, wanted: Storage) -> Result<TensorData> {
     let bytes = stored.bytes()?;
@@ -145,12 +167,12 @@ fn values(stored: &Stored, slot: Slot, wanted: Storage) -> Result<TensorData> {
     let shape = slot.own.to_vec();
     Ok(match (stored.storage, wanted) {
         (Storage::Bf16, Storage::Bf16) => {
-            let values = read(&bytes, |b| bf16::from_le_bytes(b));
+            let values = read(&bytes, bf16::from_le_bytes);
             finite(stored, &values, |v| v.is_finite())?;
             TensorData::new(turned(values, columns), shape)
         }
         (Storage::F16, Storage::F16) => {
-            let values = read(&bytes, |b| f16::from_le_bytes(b));
+            let values = read(&bytes, f16::from_le_bytes);
             finite(stored, &values, |v| v.is_finite())?;
             TensorData::new(turned(values, columns), shape)
         }
@@ -169,7 +191,12 @@ fn values(stored: &Stored, slot: Slot, wanted: Storage) -> Result<TensorData> {
 }
 
 fn read<T, const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> T) -> Vec<T> {
-    bytes.as_chunks::<N>().0.iter().map(|b| number(*b)).collect()
+    bytes
+        .as_chunks::<N>()
+        .0
+        .iter()
+        .map(|b| number(*b))
+        .collect()
 }
 
 /// Numbers as f32, exact.

@@ -136,7 +136,10 @@ pub fn open(folder: &Path) -> Result<Source> {
         return Err(Error::file(
             folder,
             "weights",
-            format!("there are none; looked for {} and *.safetensors", PLACES.join(", ")),
+            format!(
+                "there are none; looked for {} and *.safetensors",
+                PLACES.join(", ")
+            ),
             "fetch the checkpoint again",
         ));
     }
@@ -250,7 +253,8 @@ fn not_float(path: &Path, name: &str, dtype: &str) -> Error {
 
 fn safetensors(path: &Path) -> Result<Vec<Stored>> {
     let map = Arc::new(files::map(path)?);
-    let file = SafeTensors::deserialize(&map).map_err(|e| truncated(path, "header", &e.to_string()))?;
+    let file =
+        SafeTensors::deserialize(&map).map_err(|e| truncated(path, "header", &e.to_string()))?;
     let start = map.as_ptr() as usize;
     file.iter()
         .map(|(name, view)| {

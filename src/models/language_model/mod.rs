@@ -251,7 +251,10 @@ impl GatedMlp {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         let both = project(&self.fc1, x);
         let width = both.dims()[2] / 2;
-        let (y, gate) = (both.clone().narrow(2, 0, width), both.narrow(2, width, width));
+        let (y, gate) = (
+            both.clone().narrow(2, 0, width),
+            both.narrow(2, width, width),
+        );
         project(&self.fc2, y * silu(gate))
     }
 }

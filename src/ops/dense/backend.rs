@@ -12,11 +12,8 @@ use burn::backend::{Backend, backend_extension, tensor::FloatTensor};
 pub trait DenseBackend: Backend {
     /// x (r, in) in f32 times a weight, (out, in) if `out_in`, else (in, out).
     #[fusion(meta = |x, weight, out_in| meta::product(x, weight, *out_in))]
-    fn few_rows(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        out_in: bool,
-    ) -> FloatTensor<Self>;
+    fn few_rows(x: FloatTensor<Self>, weight: FloatTensor<Self>, out_in: bool)
+    -> FloatTensor<Self>;
 }
 
 /// The shape of the output, which fusion needs before anything runs.

@@ -74,7 +74,10 @@ pub fn few_rows<W: Stored>(
     [rows, k, n]: [usize; 3],
     out_in: bool,
 ) -> Vec<f32> {
-    assert!(x.len() == rows * k && weight.len() == k * n, "few_rows: sizes");
+    assert!(
+        x.len() == rows * k && weight.len() == k * n,
+        "few_rows: sizes"
+    );
     let mut y = vec![0.0; rows * n];
     let out = Scatter::new(&mut y);
     let threads = if k * n <= SMALL {

@@ -9,7 +9,11 @@ use super::cpu::{Stored, few_rows};
 
 type T = FloatTensor<Flex>;
 
-fn product<W: Stored + burn::tensor::Element + bytemuck::Pod>(x: &T, weight: &T, out_in: bool) -> T {
+fn product<W: Stored + burn::tensor::Element + bytemuck::Pod>(
+    x: &T,
+    weight: &T,
+    out_in: bool,
+) -> T {
     let [rows, k] = x.shape().dims();
     let outputs = weight.shape()[usize::from(!out_in)];
     let x = x.storage::<f32>();

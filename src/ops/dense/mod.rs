@@ -24,6 +24,8 @@ mod tests;
 
 pub use backend::DenseBackend;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use burn::backend::Dispatch;
 use burn::tensor::{DType, FloatDType, Tensor};
 
@@ -41,6 +43,19 @@ pub enum WeightLayout {
 
 /// Rows up to which the CPU reads the weights once for all rows.
 pub const FEW_ROWS: usize = 16;
+
+static HALF: AtomicBool = AtomicBool::new(false);
+
+/// Takes products of f32 operands in bf16 from now on, in all threads: their operands are rounded,
+/// sums and results stay f32, and so do the weights and their gradients.
+pub fn set_autocast(on: bool) {
+    HALF.store(on, Ordering::Relaxed);
+}
+
+/// Whether [`set_autocast`] is on.
+pub fn autocast() -> bool {
+    HALF.load(Ordering::Relaxed)
+}
 
 /// The product of x, (r, in) f32, with a weight; (r, out) in f32.
 ///
@@ -68,6 +83,10 @@ pub fn dense(x: Tensor<2>, weight: Tensor<2>, layout: WeightLayout) -> Tensor<2>
             layout == WeightLayout::OutIn,
         ));
     }
+    let (x, weight) = match autocast() && x.dtype() == DType::F32 && weight.dtype() == DType::F32 {
+        true => (x.cast(FloatDType::BF16), weight.cast(FloatDType::BF16)),
+        false => (x, weight),
+    };
     let stored = weight.dtype();
     let (x, weight) = match stored == x.dtype() {
         true => (x, weight),

@@ -36,13 +36,24 @@ fn operands(sizes: [usize; 3], layout: WeightLayout, dtype: FloatDType) -> (Tens
 }
 
 fn wide(t: &Tensor<2>) -> Vec<f64> {
-    t.clone().cast(FloatDType::F32).into_data().iter::<f64>().collect()
+    t.clone()
+        .cast(FloatDType::F32)
+        .into_data()
+        .iter::<f64>()
+        .collect()
 }
 
 #[test]
 fn few_and_many_rows_of_every_stored_type() {
     for layout in [WeightLayout::InOut, WeightLayout::OutIn] {
-        for sizes in [[1, 1, 1], [1, 37, 50], [3, 130, 67], [16, 9, 70], [1, 300, 1100], [40, 21, 18]] {
+        for sizes in [
+            [1, 1, 1],
+            [1, 37, 50],
+            [3, 130, 67],
+            [16, 9, 70],
+            [1, 300, 1100],
+            [40, 21, 18],
+        ] {
             for dtype in [FloatDType::F32, FloatDType::BF16, FloatDType::F16] {
                 let (x, w) = operands(sizes, layout, dtype);
                 let wanted = sums(&wide(&x), &wide(&w), sizes, layout);
@@ -60,7 +71,10 @@ fn few_and_many_rows_of_every_stored_type() {
 fn rows_do_not_depend_on_each_other() {
     for layout in [WeightLayout::InOut, WeightLayout::OutIn] {
         let (x, w) = operands([FEW_ROWS, 130, 600], layout, FloatDType::BF16);
-        let all: Vec<f32> = dense(x.clone(), w.clone(), layout).into_data().iter().collect();
+        let all: Vec<f32> = dense(x.clone(), w.clone(), layout)
+            .into_data()
+            .iter()
+            .collect();
         for r in [0, 5, FEW_ROWS - 1] {
             let one = dense(x.clone().narrow(0, r, 1), w.clone(), layout);
             let one: Vec<f32> = one.into_data().iter().collect();
