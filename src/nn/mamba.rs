@@ -23,7 +23,9 @@ use serde::{Deserialize, Serialize};
 
 use super::depthwise::DepthwiseConv;
 use super::projection::{project, project_part};
-use crate::ops::{SelectiveScanInput, causal_conv1d, selective_scan};
+use crate::ops::{
+    ChannelStep, SelectiveScanInput, causal_conv1d, selective_scan, selective_state_update,
+};
 
 /// How dt_proj starts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -262,9 +264,10 @@ impl Mamba {
         let (x, conv) = causal_conv1d(masked(x), weight, bias, conv, None, true);
         let x = masked(x);
         let projected = project(&self.x_proj, x.clone());
-        let out = selective_scan(SelectiveScanInput {
+        let delta = project_part(&self.dt_proj, projected.clone().narrow(2, 0, r));
+        let input = SelectiveScanInput {
             u: x,
-            delta: project_part(&self.dt_proj, projected.clone().narrow(2, 0, r)),
+            delta,
             a: self.a_log.val().exp().neg(),
             b: projected.clone().narrow(2, r, n),
             c: projected.narrow(2, r + n, n),
@@ -273,12 +276,9 @@ impl Mamba {
             delta_bias: self.dt_proj.bias.as_ref().map(Param::val),
             delta_softplus: true,
             initial_state: ssm,
-        });
-        let state = MambaState {
-            conv,
-            ssm: out.state,
         };
-        (project(&self.out_proj, out.y), state)
+        let (y, ssm) = scan(input);
+        (project(&self.out_proj, y), MambaState { conv, ssm })
     }
 
     /// One token of each sequence, (b, m); as [`forward`](Self::forward) over one step.
@@ -286,4 +286,28 @@ impl Mamba {
         let (y, state) = self.forward(u.unsqueeze_dim(1), Some(state), None);
         (y.squeeze_dim(1), state)
     }
+}
+
+/// The scan, or, for a single token after others, the one step of it.
+fn scan(input: SelectiveScanInput) -> (Tensor<3>, Tensor<3>) {
+    let [_, l, _] = input.u.dims();
+    let (1, Some(state)) = (l, input.initial_state.clone()) else {
+        let out = selective_scan(input);
+        return (out.y, out.state);
+    };
+    let (y, state) = selective_state_update(
+        state,
+        ChannelStep {
+            x: input.u.squeeze_dim(1),
+            dt: input.delta.squeeze_dim(1),
+            a: input.a,
+            b: input.b.squeeze_dim(1),
+            c: input.c.squeeze_dim(1),
+            d: input.d,
+            z: input.z.map(|z| z.squeeze_dim(1)),
+            dt_bias: input.delta_bias,
+            dt_softplus: input.delta_softplus,
+        },
+    );
+    (y.unsqueeze_dim(1), state)
 }

@@ -27,7 +27,7 @@ use super::depthwise::DepthwiseConv;
 use super::mamba::{initial_dt, linear};
 use super::norm::EPSILON;
 use super::projection::project;
-use crate::ops::{SsdInput, causal_conv1d, rms_norm, ssd};
+use crate::ops::{HeadStep, SsdInput, causal_conv1d, rms_norm, selective_state_update_heads, ssd};
 
 /// Sizes and start of a block, under the published names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -285,28 +285,19 @@ impl Mamba2 {
         let xbc = masked(part(2 * past + d, channels));
         let (xbc, conv) = causal_conv1d(xbc, weight, bias, conv, None, true);
         let xbc = masked(xbc);
-        let dt = part(2 * past + d + channels, h) + self.dt_bias.val().unsqueeze();
-        let out = ssd(SsdInput {
-            x: xbc.clone().narrow(2, 0, d).reshape([b, l, h, c.headdim]),
-            dt: self.limited(softplus(dt, 1.0)),
-            a: self.a_log.val().exp().neg(),
-            b: xbc.clone().narrow(2, d, g * n).reshape([b, l, g, n]),
-            c: xbc.narrow(2, d + g * n, g * n).reshape([b, l, g, n]),
-            d: Some(self.d_skip.val().reshape([h, self.skips() / h])),
-            initial: ssm,
-            seq_idx: None,
-            chunk: c.chunk_size,
-        });
-        let y = self.gated(out.y.reshape([b, l, d]), z);
+        let dt = part(2 * past + d + channels, h);
+        let x = xbc.clone().narrow(2, 0, d).reshape([b, l, h, c.headdim]);
+        let group = |start: usize| {
+            let values = xbc.clone().narrow(2, start, g * n);
+            values.reshape([b, l, g, n])
+        };
+        let (y, ssm) = self.scan(x, dt, group(d), group(d + g * n), ssm);
+        let y = self.gated(y.reshape([b, l, d]), z);
         let y = match past {
             0 => y,
             _ => Tensor::cat(vec![silu(part(0, past)) * part(past, past), y], 2),
         };
-        let state = Mamba2State {
-            conv,
-            ssm: out.state,
-        };
-        (project(&self.out_proj, y), state)
+        (project(&self.out_proj, y), Mamba2State { conv, ssm })
     }
 
     /// One token of each sequence, (b, m); as [`forward`](Self::forward) over one step.
@@ -315,9 +306,52 @@ impl Mamba2 {
         (y.squeeze_dim(1), state)
     }
 
-    fn skips(&self) -> usize {
-        let [count] = self.d_skip.lazy_shape().dims();
-        count
+    /// The scan over x (b, l, h, p), dt (b, l, h) as projected, B and C (b, l, g, n); for a single
+    /// token after others the one step of it.
+    fn scan(
+        &self,
+        x: Tensor<4>,
+        dt: Tensor<3>,
+        b: Tensor<4>,
+        c: Tensor<4>,
+        state: Option<Tensor<4>>,
+    ) -> (Tensor<4>, Tensor<4>) {
+        let config = &self.config;
+        let [_, l, h, _] = x.dims();
+        let [skips] = self.d_skip.lazy_shape().dims();
+        let a = self.a_log.val().exp().neg();
+        let d = Some(self.d_skip.val().reshape([h, skips / h]));
+        let (1, Some(state)) = (l, state.clone()) else {
+            let dt = softplus(dt + self.dt_bias.val().unsqueeze(), 1.0);
+            let out = ssd(SsdInput {
+                x,
+                dt: self.limited(dt),
+                a,
+                b,
+                c,
+                d,
+                initial: state,
+                seq_idx: None,
+                chunk: config.chunk_size,
+            });
+            return (out.y, out.state);
+        };
+        let (y, state) = selective_state_update_heads(
+            state,
+            HeadStep {
+                x: x.squeeze_dim(1),
+                dt: dt.squeeze_dim(1),
+                a,
+                b: b.squeeze_dim(1),
+                c: c.squeeze_dim(1),
+                d,
+                z: None,
+                dt_bias: Some(self.dt_bias.val()),
+                dt_softplus: true,
+                dt_limit: config.dt_limit,
+            },
+        );
+        (y.unsqueeze_dim(1), state)
     }
 
     fn limited(&self, dt: Tensor<3>) -> Tensor<3> {

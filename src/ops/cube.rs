@@ -44,6 +44,18 @@ pub fn elementwise(count: usize) -> CubeCount {
     cubes(count.div_ceil(ELEMENTWISE as usize))
 }
 
+/// 1 / (1 + exp(-v)).
+#[cube]
+pub fn sigmoid(v: f32) -> f32 {
+    1.0f32 / (1.0f32 + (-v).exp())
+}
+
+/// ln(1 + exp v).
+#[cube]
+pub fn softplus(v: f32) -> f32 {
+    max(v, 0.0f32) + (-v.abs()).exp().log1p()
+}
+
 /// Σ over the middle axis of parts (outer, count, inner), always in the same order.
 pub fn summed(
     parts: CubeTensor,

@@ -7,6 +7,8 @@ pub mod causal_conv1d;
 #[cfg(feature = "cube")]
 mod cube;
 pub mod dense;
+#[cfg(feature = "flex")]
+mod flex;
 pub mod graph_scan;
 mod last_state;
 pub mod matmul;

@@ -9,11 +9,23 @@
 //!
 //! Source: Gu & Dao, "Mamba" (arXiv:2312.00752), §3.4.
 
+mod autodiff;
+mod backend;
+#[cfg(feature = "flex")]
+mod cpu;
+#[cfg(feature = "cube")]
+mod cube;
+#[cfg(feature = "flex")]
+mod flex;
 pub mod reference;
 #[cfg(test)]
 mod tests;
 
-use burn::tensor::{Int, Tensor};
+use burn::backend::Dispatch;
+use burn::tensor::{DType, Int, IntDType, Tensor};
+
+pub use backend::CausalConvBackend;
+use backend::{ConvSpec, Operands};
 
 /// Convolves x, (b, l, d), with `weight`, (d, k), the tap of the current step last; returns y,
 /// (b, l, d), and the last k - 1 inputs, (b, k-1, d), which are the `initial` of the next call.
@@ -44,7 +56,39 @@ pub fn causal_conv1d(
         initial.as_ref(),
         seq_idx.as_ref(),
     );
-    reference::causal_conv1d(x, weight, bias, initial, seq_idx, silu)
+    let spec = ConvSpec {
+        bias: bias.is_some(),
+        initial: initial.is_some(),
+        ids: seq_idx.is_some(),
+        silu,
+    };
+    let stored = x.dtype();
+    let wide = match stored {
+        DType::F64 => DType::F64,
+        _ => DType::F32,
+    };
+    let device = x.device();
+    // They stand for absent operands; never read.
+    let absent = Tensor::<1>::empty([1], (&device, DType::F32)).into_dispatch();
+    let ids = match seq_idx {
+        Some(ids) => ids.cast(IntDType::I32).into_dispatch(),
+        None => Tensor::<1, Int>::empty([1], (&device, DType::I32)).into_dispatch(),
+    };
+    let or_absent = |t: Option<_>| t.unwrap_or_else(|| absent.clone());
+    let out = Dispatch::causal_conv1d(
+        Operands {
+            x: x.into_dispatch(),
+            weight: weight.cast(wide).into_dispatch(),
+            bias: or_absent(bias.map(|t| t.cast(wide).into_dispatch())),
+            initial: or_absent(initial.map(|t| t.cast(stored).into_dispatch())),
+            ids,
+        },
+        spec,
+    );
+    (
+        Tensor::from_dispatch(out.y),
+        Tensor::from_dispatch(out.last),
+    )
 }
 
 fn check(

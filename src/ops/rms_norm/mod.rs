@@ -12,11 +12,21 @@
 //! Sources: Zhang & Sennrich (arXiv:1910.07467); Dao & Gu, "Transformers are SSMs"
 //! (arXiv:2405.21060), §7 for the gate and the groups.
 
+mod autodiff;
+mod backend;
+#[cfg(feature = "cube")]
+mod cube;
+#[cfg(feature = "flex")]
+mod flex;
 pub mod reference;
 #[cfg(test)]
 mod tests;
 
-use burn::tensor::Tensor;
+use burn::backend::Dispatch;
+use burn::tensor::{DType, Tensor};
+
+use backend::NormSpec;
+pub use backend::RmsNormBackend;
 
 /// The norm over the last axis of x, (.., d), times `weight`, (d); `gate`, z, is shaped like x.
 ///
@@ -34,7 +44,31 @@ pub fn rms_norm<const D: usize>(
     norm_before_gate: bool,
 ) -> Tensor<D> {
     check(&x, &weight, gate.as_ref(), groups);
-    reference::rms_norm(x, weight, eps, gate, groups, norm_before_gate)
+    let shape = x.dims();
+    let d = shape[D - 1];
+    let rows = [shape.iter().product::<usize>() / d, d];
+    let (stored, wide) = match x.dtype() {
+        DType::F64 => (DType::F64, DType::F64),
+        stored => (stored, DType::F32),
+    };
+    let spec = NormSpec {
+        eps,
+        groups,
+        gate: gate.is_some(),
+        after: norm_before_gate,
+    };
+    let gate = match gate {
+        Some(gate) => gate.cast(stored).reshape(rows).into_dispatch(),
+        // Stands for it; never read.
+        None => Tensor::<1>::empty([1], (&x.device(), DType::F32)).into_dispatch(),
+    };
+    let y = Dispatch::rms_norm(
+        x.reshape(rows).into_dispatch(),
+        weight.cast(wide).into_dispatch(),
+        gate,
+        spec,
+    );
+    Tensor::<2>::from_dispatch(y).reshape(shape)
 }
 
 fn check<const D: usize>(

@@ -18,11 +18,21 @@
 //!
 //! Sources: Gu & Dao, "Mamba" (arXiv:2312.00752), §3.2; Dao & Gu (arXiv:2405.21060), §2.
 
+mod autodiff;
+mod backend;
+#[cfg(feature = "cube")]
+mod cube;
+#[cfg(feature = "flex")]
+mod flex;
 pub mod reference;
 #[cfg(test)]
 mod tests;
 
-use burn::tensor::Tensor;
+use burn::backend::Dispatch;
+use burn::tensor::{DType, Tensor};
+
+pub use backend::StateUpdateBackend;
+use backend::{Operands, StepSpec, Updated};
 
 /// What a step per channel reads besides the state; of any float types.
 #[derive(Debug, Clone)]
@@ -75,21 +85,126 @@ pub struct HeadStep {
 /// A step per channel from `state`, (b, d, n): returns y, (b, d), stored like x, and the next
 /// state, stored like the state. Computed in f32 (f64 if x is f64).
 ///
+/// One kernel; on a device with gradients it goes through [`reference`], which has them.
+///
 /// # Panics
 /// If the shapes do not fit together as documented on the fields.
 pub fn selective_state_update(state: Tensor<3>, step: ChannelStep) -> (Tensor<2>, Tensor<3>) {
     check_channels(&state, &step);
-    reference::selective_state_update(state, step)
+    if state.device().is_autodiff() {
+        return reference::selective_state_update(state, step);
+    }
+    let [b, d, n] = state.dims();
+    let spec = StepSpec {
+        wide_a: true,
+        skip: step.d.is_some(),
+        wide_skip: false,
+        gate: step.z.is_some(),
+        bias: step.dt_bias.is_some(),
+        softplus: step.dt_softplus,
+        limit: (f64::NEG_INFINITY, f64::INFINITY),
+    };
+    let out = update(
+        state.reshape([b, d, 1, n]),
+        Signals {
+            x: step.x.reshape([b, d, 1]),
+            dt: step.dt,
+            a: step.a,
+            b: step.b.reshape([b, 1, n]),
+            c: step.c.reshape([b, 1, n]),
+            skip: step.d.map(|t| t.reshape([d, 1])),
+            gate: step.z.map(|t| t.reshape([b, d, 1])),
+            bias: step.dt_bias,
+        },
+        spec,
+    );
+    (
+        Tensor::<3>::from_dispatch(out.y).reshape([b, d]),
+        Tensor::<4>::from_dispatch(out.state).reshape([b, d, n]),
+    )
 }
 
 /// A step per head from `state`, (b, h, p, n): returns y, (b, h, p), stored like x, and the next
 /// state, stored like the state. Computed in f32 (f64 if x is f64).
 ///
+/// One kernel; on a device with gradients it goes through [`reference`], which has them.
+///
 /// # Panics
 /// If the shapes do not fit together as documented on the fields.
 pub fn selective_state_update_heads(state: Tensor<4>, step: HeadStep) -> (Tensor<3>, Tensor<4>) {
     check_heads(&state, &step);
-    reference::selective_state_update_heads(state, step)
+    if state.device().is_autodiff() {
+        return reference::selective_state_update_heads(state, step);
+    }
+    let [_, h, _, _] = state.dims();
+    // Step sizes after softplus are positive anyway.
+    let limit = match step.dt_limit {
+        (0.0, f64::INFINITY) if step.dt_softplus => (f64::NEG_INFINITY, f64::INFINITY),
+        limit => limit,
+    };
+    let spec = StepSpec {
+        wide_a: false,
+        skip: step.d.is_some(),
+        wide_skip: step.d.as_ref().is_some_and(|d| d.dims()[1] > 1),
+        gate: step.z.is_some(),
+        bias: step.dt_bias.is_some(),
+        softplus: step.dt_softplus,
+        limit,
+    };
+    let out = update(
+        state,
+        Signals {
+            x: step.x,
+            dt: step.dt,
+            a: step.a.reshape([h, 1]),
+            b: step.b,
+            c: step.c,
+            skip: step.d,
+            gate: step.z,
+            bias: step.dt_bias,
+        },
+        spec,
+    );
+    (
+        Tensor::from_dispatch(out.y),
+        Tensor::from_dispatch(out.state),
+    )
+}
+
+/// What both steps read, in the shapes of the one per head.
+struct Signals {
+    x: Tensor<3>,
+    dt: Tensor<2>,
+    a: Tensor<2>,
+    b: Tensor<3>,
+    c: Tensor<3>,
+    skip: Option<Tensor<2>>,
+    gate: Option<Tensor<3>>,
+    bias: Option<Tensor<1>>,
+}
+
+fn update(state: Tensor<4>, step: Signals, spec: StepSpec) -> Updated<Dispatch> {
+    let (stored, wide) = match step.x.dtype() {
+        DType::F64 => (DType::F64, DType::F64),
+        stored => (stored, DType::F32),
+    };
+    // Stands for absent operands; never read.
+    let absent = Tensor::<1>::empty([1], (&state.device(), DType::F32)).into_dispatch();
+    let or_absent = |t: Option<_>| t.unwrap_or_else(|| absent.clone());
+    Dispatch::state_update(
+        Operands {
+            state: state.into_dispatch(),
+            x: step.x.into_dispatch(),
+            dt: step.dt.cast(stored).into_dispatch(),
+            a: step.a.cast(wide).into_dispatch(),
+            b: step.b.cast(stored).into_dispatch(),
+            c: step.c.cast(stored).into_dispatch(),
+            skip: or_absent(step.skip.map(|t| t.cast(wide).into_dispatch())),
+            gate: or_absent(step.gate.map(|t| t.cast(stored).into_dispatch())),
+            bias: or_absent(step.bias.map(|t| t.cast(wide).into_dispatch())),
+        },
+        spec,
+    )
 }
 
 fn fits(name: &str, found: &[usize], letters: &str, wanted: &[usize]) {
