@@ -210,14 +210,18 @@ mod tests {
 
         let batch = table::batch(vec![("tokens", Column::I64(vec![5, 257]))]).unwrap();
         table::write_parquet(&shard, &batch).unwrap();
-        let message = read(&[shard.clone()], &tokenizer).unwrap_err().to_string();
+        let message = read(std::slice::from_ref(&shard), &tokenizer)
+            .unwrap_err()
+            .to_string();
         assert!(
             message.contains("token 257") && message.contains("b.parquet"),
             "{message}"
         );
         let batch = table::batch(vec![("words", Column::I64(vec![5]))]).unwrap();
         table::write_parquet(&shard, &batch).unwrap();
-        let message = read(&[shard.clone()], &tokenizer).unwrap_err().to_string();
+        let message = read(std::slice::from_ref(&shard), &tokenizer)
+            .unwrap_err()
+            .to_string();
         assert!(
             message.contains("input_ids") && message.contains("words"),
             "{message}"

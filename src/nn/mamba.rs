@@ -130,6 +130,8 @@ pub struct Mamba {
     /// Skip D, (d).
     pub d_skip: Param<Tensor<1>>,
     pub out_proj: Linear,
+    /// -exp(A_log), (d, n), of a block whose parameters will not change.
+    decay: Option<Tensor<2>>,
 }
 
 /// What a block carries from token to token.
@@ -184,6 +186,7 @@ impl MambaConfig {
             ),
             d_skip: Param::from_tensor(Tensor::ones([d], device)),
             out_proj: linear(d, m, self.bias, 1.0 / (residuals as f64).sqrt(), device),
+            decay: None,
         }
     }
 }
@@ -227,6 +230,20 @@ pub(super) fn initial_dt(
 }
 
 impl Mamba {
+    /// A, (d, n).
+    fn rates(&self) -> Tensor<2> {
+        self.a_log.val().exp().neg()
+    }
+
+    /// The block for use as it is: what depends on parameters alone is computed now. Changes of
+    /// A_log have no effect on it any more.
+    pub fn frozen(self) -> Self {
+        Self {
+            decay: Some(self.rates()),
+            ..self
+        }
+    }
+
     /// The state before the first token, for `batch` sequences.
     pub fn empty_state(&self, batch: usize, device: &Device) -> MambaState {
         let [d, n] = self.a_log.lazy_shape().dims();
@@ -268,7 +285,7 @@ impl Mamba {
         let input = SelectiveScanInput {
             u: x,
             delta,
-            a: self.a_log.val().exp().neg(),
+            a: self.decay.clone().unwrap_or_else(|| self.rates()),
             b: projected.clone().narrow(2, r, n),
             c: projected.narrow(2, r + n, n),
             d: Some(self.d_skip.val()),

@@ -71,6 +71,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     };
     say!("Loading model {name}");
     let (model, device) = open(args)?;
+    let model = model.frozen();
     say!("Number of parameters: {}", parameters(&model));
     let rows = model.config().padded_vocabulary();
     let folder = args.model.clone().unwrap_or_default();

@@ -48,7 +48,8 @@ pub fn run(args: &GenerateArgs) -> Result<()> {
     let sampling = args.choosing.sampling()?;
     let prompts = prompts(args)?;
     let (loaded, device) = args.computing.open(&args.model)?;
-    let rows = loaded.model.config().padded_vocabulary();
+    let model = loaded.model.frozen();
+    let rows = model.config().padded_vocabulary();
     let tokenizer = tokenizer(args.tokenizer.as_ref(), &args.model, rows)?;
     let ids: Vec<Vec<u32>> = prompts
         .iter()
@@ -81,7 +82,7 @@ pub fn run(args: &GenerateArgs) -> Result<()> {
         write(&prompts[0])?;
     }
     let started = Instant::now();
-    let tokens = generate(&loaded.model, &device, &ids, &options, |row, id| {
+    let tokens = generate(&model, &device, &ids, &options, |row, id| {
         if eos.contains(&id) {
             return Ok(false);
         }

@@ -6,7 +6,6 @@ mod parts;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Instant;
 
 use clap::{CommandFactory, Parser, error::ErrorKind};

@@ -140,6 +140,16 @@ impl LanguageModel {
         &self.config
     }
 
+    /// The model for use as it is, whose parameters will not change: see [`Mamba::frozen`].
+    pub fn frozen(mut self) -> Self {
+        for block in &mut self.backbone.layers {
+            if let Mixer::Mamba(mixer) = &block.mixer {
+                block.mixer = Mixer::Mamba(mixer.clone().frozen());
+            }
+        }
+        self
+    }
+
     /// Runs the model over ids, (b, l), from `state` (the start of a text if absent): logits,
     /// (b, l or 1, padded vocabulary), f32, of every token or of the `last` alone, and the state
     /// after it.
