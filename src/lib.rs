@@ -7,6 +7,7 @@
 //! training    the loop, schedules, checkpoints, metrics
 //! evaluation  testing a run
 //! forecast    the next steps of a series: windows, losses, models, errors
+//! lm          language models: checkpoints, tokenizers, generation, training
 //! run         configuration and folder of a run
 //! report      tables, plots, the HTML report
 //! cli         command lines of the programs
@@ -26,6 +27,7 @@ pub mod cli;
 pub mod error;
 pub mod evaluation;
 pub mod forecast;
+pub mod lm;
 pub mod models;
 pub mod nn;
 pub mod ops;

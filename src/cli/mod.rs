@@ -6,10 +6,13 @@ pub mod eval;
 mod flags;
 #[cfg(any(feature = "cube", test))]
 mod kernel_cache;
+pub mod lm;
 pub mod train;
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use device::device;
 use tgmamba_graph::cache::CacheOptions;
@@ -60,6 +63,40 @@ fn cache_options(off: bool) -> CacheOptions {
         true => CacheOptions::off(),
         false => CacheOptions::default(),
     }
+}
+
+/// A flag that SIGINT and SIGTERM set; the second signal ends the program at once.
+fn stop_flag() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    let handler = move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(1);
+        }
+        eprintln!("stopping after this step; once more to stop at once");
+    };
+    // Without a handler a signal ends the program, which a run survives as well.
+    drop(ctrlc::set_handler(handler));
+    stop
+}
+
+/// The command that started a program of this package.
+fn command_line(program: &str) -> String {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let quoted = arguments.iter().map(|a| {
+        if a.contains(char::is_whitespace) {
+            format!("'{a}'")
+        } else {
+            a.clone()
+        }
+    });
+    let arguments: Vec<String> = quoted.collect();
+    format!(
+        "cargo run --release --bin {program} -- {}",
+        arguments.join(" ")
+    )
+    .trim_end_matches(" -- ")
+    .to_string()
 }
 
 /// Ends a program: 0, or 1 with the message on stderr.

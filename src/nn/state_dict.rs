@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{FloatDType, Tensor, TensorData};
 
 /// A tensor on the host, row-major.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,6 +75,122 @@ pub fn apply<M: Module>(
     (module, mismatch)
 }
 
+/// A parameter that waits for its values.
+#[derive(Debug, Clone, Copy)]
+pub struct Slot<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its shape in the module.
+    pub own: &'a [usize],
+    /// Whether checkpoints store its transpose.
+    pub transposed: bool,
+    /// Whether it is the matrix of a linear layer or an embedding.
+    pub matrix: bool,
+}
+
+/// The shape of every parameter in PyTorch's layout; parameters that are not made yet stay so.
+pub fn shapes<M: Module>(module: &M) -> BTreeMap<String, Vec<usize>> {
+    let mut visitor = Shapes::default();
+    module.visit(&mut visitor);
+    visitor.shapes
+}
+
+/// Puts what `values` gives, in the module's own shape and any float type, into the parameters;
+/// those it gives nothing for stay as they are.
+pub fn fill<M: Module>(module: M, values: impl FnMut(Slot) -> Option<TensorData>) -> M {
+    module.map(&mut Filler {
+        path: Path::default(),
+        values,
+    })
+}
+
+/// Keeps the matrices of linear layers and embeddings in another type.
+pub fn cast_matrices<M: Module>(module: M, dtype: FloatDType) -> M {
+    module.map(&mut Caster {
+        path: Path::default(),
+        dtype,
+    })
+}
+
+struct Caster {
+    path: Path,
+    dtype: FloatDType,
+}
+
+impl ModuleMapper for Caster {
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.path.enter(name, container_type);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.exit();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        match self.path.transposed(D) || self.path.embeds() {
+            true => param.map(|tensor| tensor.cast(self.dtype)),
+            false => param,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Shapes {
+    path: Path,
+    shapes: BTreeMap<String, Vec<usize>>,
+}
+
+impl ModuleVisitor for Shapes {
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.path.enter(name, container_type);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let mut shape = param.lazy_shape().dims::<D>().to_vec();
+        if self.path.transposed(D) {
+            shape.swap(0, 1);
+        }
+        self.shapes.insert(self.path.name(), shape);
+    }
+}
+
+struct Filler<F> {
+    path: Path,
+    values: F,
+}
+
+impl<F: FnMut(Slot) -> Option<TensorData>> ModuleMapper for Filler<F> {
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.path.enter(name, container_type);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.exit();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let own: [usize; D] = param.lazy_shape().dims();
+        let transposed = self.path.transposed(D);
+        let slot = Slot {
+            name: &self.path.name(),
+            own: &own,
+            transposed,
+            matrix: transposed || self.path.embeds(),
+        };
+        let Some(data) = (self.values)(slot) else {
+            return param;
+        };
+        let dtype = data.dtype();
+        let tensor = Tensor::<D>::from_data(data, (&param.lazy_device(), dtype));
+        let id = param.id;
+        param.transform_for_load(tensor, id)
+    }
+}
+
 /// Where a traversal is.
 #[derive(Default)]
 struct Path {
@@ -119,6 +235,12 @@ impl Path {
             });
         }
         parts.join(".")
+    }
+
+    fn embeds(&self) -> bool {
+        self.containers
+            .last()
+            .is_some_and(|c| c == "Struct:Embedding")
     }
 
     fn transposed(&self, rank: usize) -> bool {

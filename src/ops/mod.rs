@@ -6,6 +6,7 @@ pub mod adam;
 pub mod causal_conv1d;
 #[cfg(feature = "cube")]
 mod cube;
+pub mod dense;
 #[cfg(feature = "flex")]
 mod flex;
 pub mod graph_scan;

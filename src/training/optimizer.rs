@@ -81,11 +81,16 @@ impl Optimizer for FusedAdam {
     }
 }
 
-/// The optimiser of a module: one group with weight decay, one without.
-pub fn build<M: Module>(config: &TrainingConfig, module: &M) -> ModuleOptimizer {
+/// The optimiser of a module: one group with weight decay, and one without, of the parameters that
+/// `exempt` names.
+pub fn build<M: Module>(
+    config: &TrainingConfig,
+    module: &M,
+    exempt: impl Fn(&str) -> bool,
+) -> ModuleOptimizer {
     let exempt: Vec<ParamId> = param_ids(module)
         .into_iter()
-        .filter(|(name, _)| is_exempt_from_decay(name))
+        .filter(|(name, _)| exempt(name))
         .map(|(_, id)| ParamId::from(id))
         .collect();
     let adam = |decay: f64| {

@@ -67,6 +67,10 @@ pub trait Objective {
     fn validate(&self, model: &Self::Model) -> Result<Validation>;
     /// Whether the value `new` is better than `old`.
     fn is_better(&self, new: f64, old: f64) -> bool;
+    /// Whether weight decay leaves a parameter alone.
+    fn is_exempt_from_decay(&self, name: &str) -> bool {
+        optimizer::is_exempt_from_decay(name)
+    }
     /// What a progress line shows of the validation part.
     fn shown(&self, record: &EpochRecord, value: f64) -> String;
 }
@@ -159,10 +163,12 @@ impl<'a, O: Objective> Trainer<'a, O> {
         task.training.validate()?;
         let autodiff = task.device.clone().autodiff();
         let model = seeded(task.seed, &autodiff, |device| task.objective.init(device))?;
-        let optimizer = optimizer::build(task.training, &model);
+        let exempt = |name: &str| task.objective.is_exempt_from_decay(name);
+        let build = |model: &O::Model| optimizer::build(task.training, model, exempt);
+        let optimizer = build(&model);
         let path = last_checkpoint(task.folder);
         let (model, optimizer, progress) = if path.exists() {
-            checkpoint::load(&path, model, |model| optimizer::build(task.training, model))?
+            checkpoint::load(&path, model, build)?
         } else {
             (model, optimizer, Progress::default())
         };

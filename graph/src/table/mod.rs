@@ -12,7 +12,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow::array::{
+    Array, ArrayRef, Float64Array, Int64Array, LargeListArray, RecordBatch, StringArray,
+};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Field, Schema};
 use parquet::arrow::ArrowWriter;
@@ -252,6 +254,43 @@ pub fn i64_column(table: &RecordBatch, name: &str) -> Result<Vec<i64>> {
         .into_iter()
         .flat_map(|a| a.values().iter().copied())
         .collect())
+}
+
+/// A column of lists of whole numbers, one after another with where each ends; a column of plain
+/// whole numbers is one list.
+///
+/// # Errors
+/// As [`i64_column`]; an empty cell is an empty list.
+pub fn i64_lists(table: &RecordBatch, name: &str) -> Result<(Vec<i64>, Vec<usize>)> {
+    let is_list = table.column_by_name(name).is_some_and(|column| {
+        let kind = column.data_type();
+        matches!(
+            kind,
+            DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..)
+        )
+    });
+    if !is_list {
+        let values = i64_column(table, name)?;
+        let end = values.len();
+        return Ok((values, vec![end]));
+    }
+    let item = Arc::new(Field::new_list_field(DataType::Int64, true));
+    let array = typed(table, name, &DataType::LargeList(item))?;
+    let (mut values, mut ends) = (Vec::new(), Vec::new());
+    let lists = array.as_any().downcast_ref::<LargeListArray>();
+    for list in lists.into_iter().flat_map(|lists| lists.iter()).flatten() {
+        if list.null_count() > 0 {
+            return Err(Error::config(
+                format!("column {name}"),
+                "has lists with empty cells",
+                "fill in every cell",
+            ));
+        }
+        let numbers = list.as_any().downcast_ref::<Int64Array>();
+        values.extend(numbers.into_iter().flat_map(|a| a.values().iter().copied()));
+        ends.push(values.len());
+    }
+    Ok((values, ends))
 }
 
 /// A column as text; an empty cell is the empty string.

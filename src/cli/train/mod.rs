@@ -6,8 +6,6 @@ mod parts;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
@@ -17,7 +15,7 @@ use tgmamba_graph::split::{self, Fold};
 
 use super::device::device_quietly;
 use super::flags::ConfigFlags;
-use super::{cache_options, device, finish, start_log};
+use super::{cache_options, command_line, device, finish, start_log, stop_flag};
 use crate::error::{Error, Result};
 use crate::evaluation;
 use crate::forecast::{self, resolve};
@@ -157,21 +155,6 @@ fn run(args: &TrainArgs) -> Result<()> {
     Ok(())
 }
 
-/// A flag that SIGINT and SIGTERM set; the second signal ends the program at once.
-fn stop_flag() -> Arc<AtomicBool> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    let handler = move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(1);
-        }
-        eprintln!("stopping after this step; once more to stop at once");
-    };
-    // Without a handler a signal ends the program, which a run survives as well.
-    drop(ctrlc::set_handler(handler));
-    stop
-}
-
 fn start(args: &TrainArgs) -> Result<Run> {
     let mut user = match &args.config {
         Some(path) => read_toml(path)?,
@@ -211,7 +194,7 @@ fn start(args: &TrainArgs) -> Result<Run> {
     };
     config.provenance = Some(Provenance {
         version: env!("CARGO_PKG_VERSION").into(),
-        command: command_line(),
+        command: command_line("train"),
         started: now.strftime("%F %T %Z").to_string(),
         sources: material.sources().to_vec(),
         sensors: material.sensors().to_vec(),
@@ -242,21 +225,6 @@ fn start(args: &TrainArgs) -> Result<Run> {
         material,
         folds,
     })
-}
-
-fn command_line() -> String {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let quoted = arguments.iter().map(|a| {
-        if a.contains(char::is_whitespace) {
-            format!("'{a}'")
-        } else {
-            a.clone()
-        }
-    });
-    let arguments: Vec<String> = quoted.collect();
-    format!("cargo run --release --bin train -- {}", arguments.join(" "))
-        .trim_end_matches(" -- ")
-        .to_string()
 }
 
 fn reopen(path: &Path, args: &TrainArgs) -> Result<Run> {

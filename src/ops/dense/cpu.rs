@@ -1,0 +1,258 @@
+//! A few rows times a weight, at the speed of reading the weight.
+//!
+//! Threads share the outputs. Weights stored (in, out) are read four inputs at a time, added to
+//! outputs that stay in the cache; weights stored (out, in) four outputs at a time, each a scalar
+//! product.
+
+use half::{bf16, f16};
+use rayon::prelude::*;
+
+use crate::ops::simd::{Kernel, LANES, Lanes, Pack, Real, Scatter};
+
+/// A number as weights are stored.
+pub trait Stored: Copy + Send + Sync {
+    fn widen(self) -> f32;
+    /// # Safety
+    /// `from` must be valid for reading sixteen numbers.
+    unsafe fn read<V: Lanes<f32>>(from: *const Self) -> V;
+}
+
+impl Stored for f32 {
+    #[inline(always)]
+    fn widen(self) -> f32 {
+        self
+    }
+    #[inline(always)]
+    unsafe fn read<V: Lanes<f32>>(from: *const Self) -> V {
+        // SAFETY: the caller's.
+        unsafe { V::read(from) }
+    }
+}
+
+impl Stored for bf16 {
+    #[inline(always)]
+    fn widen(self) -> f32 {
+        f32::from_bits(u32::from(self.to_bits()) << 16)
+    }
+    #[inline(always)]
+    unsafe fn read<V: Lanes<f32>>(from: *const Self) -> V {
+        // SAFETY: the caller's; no alignment is asked of the place.
+        let halves = unsafe { from.cast::<[bf16; LANES]>().read_unaligned() };
+        V::load(&Pack(halves.map(Self::widen)))
+    }
+}
+
+/// 2¹¹², by which the exponents of f16 and f32 differ.
+const F16_SCALE: f32 = f32::from_bits((127 + 112) << 23);
+
+impl Stored for f16 {
+    /// Exact for everything finite; an infinite weight becomes 65,536.
+    #[inline(always)]
+    fn widen(self) -> f32 {
+        let bits = u32::from(self.to_bits());
+        let size = f32::from_bits((bits & 0x7fff) << 13) * F16_SCALE;
+        f32::from_bits(size.to_bits() | (bits & 0x8000) << 16)
+    }
+    #[inline(always)]
+    unsafe fn read<V: Lanes<f32>>(from: *const Self) -> V {
+        // SAFETY: the caller's; no alignment is asked of the place.
+        let halves = unsafe { from.cast::<[f16; LANES]>().read_unaligned() };
+        V::load(&Pack(halves.map(Self::widen)))
+    }
+}
+
+/// Weights below which one thread is faster than two.
+const SMALL: usize = 1 << 15;
+
+/// x (r, k) times a weight, (n, k) if `out_in`, else (k, n); sizes are [r, k, n].
+///
+/// # Panics
+/// If a slice does not have the size that the sizes give it.
+pub fn few_rows<W: Stored>(
+    x: &[f32],
+    weight: &[W],
+    [rows, k, n]: [usize; 3],
+    out_in: bool,
+) -> Vec<f32> {
+    assert!(
+        x.len() == rows * k && weight.len() == k * n,
+        "few_rows: sizes"
+    );
+    let mut y = vec![0.0; rows * n];
+    let out = Scatter::new(&mut y);
+    let threads = if k * n <= SMALL {
+        1
+    } else {
+        rayon::current_num_threads()
+    };
+    // Whole vectors each, and some more parts than threads, should one of these be late.
+    let width = n.div_ceil(if threads > 1 { 2 * threads } else { 1 });
+    let width = width.next_multiple_of(LANES);
+    let part = |index: usize| {
+        let range = index * width..((index + 1) * width).min(n);
+        let part = Part {
+            x,
+            weight,
+            k,
+            n,
+            rows,
+            range,
+            out: &out,
+        };
+        match out_in {
+            true => f32::dispatch(Dots(part)),
+            false => f32::dispatch(Sums(part)),
+        }
+    };
+    let parts = n.div_ceil(width);
+    match parts {
+        1 => part(0),
+        _ => (0..parts).into_par_iter().with_max_len(1).for_each(part),
+    }
+    y
+}
+
+/// The outputs of `range`.
+struct Part<'a, W> {
+    x: &'a [f32],
+    weight: &'a [W],
+    k: usize,
+    n: usize,
+    rows: usize,
+    range: std::ops::Range<usize>,
+    out: &'a Scatter<'a, f32>,
+}
+
+/// Columns that stay in the first cache while all rows are done.
+const BLOCK: usize = 512;
+
+/// Inputs, or outputs, that are done together.
+const TOGETHER: usize = 4;
+
+/// Weights (in, out).
+struct Sums<'a, W>(Part<'a, W>);
+
+impl<W: Stored> Kernel<f32> for Sums<'_, W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Lanes<f32>>(self) {
+        let Part {
+            x,
+            weight,
+            k,
+            n,
+            rows,
+            range,
+            out,
+        } = self.0;
+        for first in (0..k).step_by(TOGETHER) {
+            let inputs = (k - first).min(TOGETHER);
+            for start in range.clone().step_by(BLOCK) {
+                let end = (start + BLOCK).min(range.end);
+                for r in 0..rows {
+                    let x = &x[r * k + first..r * k + first + inputs];
+                    // SAFETY: parts have columns of their own.
+                    let y = unsafe { out.range(r * n + start..r * n + end) };
+                    let weight = &weight[first * n + start..];
+                    match x.try_into() {
+                        Ok(x) => add_four::<V, W>(y, x, weight, n),
+                        Err(_) => add_some(y, x, weight, n),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// y += Σ x[i] · (row i of the weight), rows `n` apart.
+#[inline(always)]
+fn add_four<V: Lanes<f32>, W: Stored>(y: &mut [f32], x: &[f32; TOGETHER], weight: &[W], n: usize) {
+    let len = y.len();
+    let rows: [&[W]; TOGETHER] = std::array::from_fn(|i| &weight[i * n..i * n + len]);
+    let factors = x.map(V::splat);
+    let whole = len - len % LANES;
+    for at in (0..whole).step_by(LANES) {
+        // SAFETY: `at + LANES` is at most the length of y and of each row.
+        unsafe {
+            let y = y.as_mut_ptr().add(at);
+            let mut sum = V::read(y);
+            for i in 0..TOGETHER {
+                sum = W::read::<V>(rows[i].as_ptr().add(at)).mul_add(factors[i], sum);
+            }
+            sum.write(y);
+        }
+    }
+    for at in whole..len {
+        for i in 0..TOGETHER {
+            y[at] = rows[i][at].widen().multiply_add(x[i], y[at]);
+        }
+    }
+}
+
+/// As [`add_four`], for the last inputs.
+#[inline(always)]
+fn add_some<W: Stored>(y: &mut [f32], x: &[f32], weight: &[W], n: usize) {
+    for (i, x) in x.iter().enumerate() {
+        for (y, w) in y.iter_mut().zip(&weight[i * n..]) {
+            *y = w.widen().multiply_add(*x, *y);
+        }
+    }
+}
+
+/// Weights (out, in).
+struct Dots<'a, W>(Part<'a, W>);
+
+impl<W: Stored> Kernel<f32> for Dots<'_, W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Lanes<f32>>(self) {
+        let Part {
+            x,
+            weight,
+            k,
+            n,
+            rows,
+            range,
+            out,
+        } = self.0;
+        for start in range.clone().step_by(TOGETHER) {
+            let count = (range.end - start).min(TOGETHER);
+            // A short group repeats its last output.
+            let weights: [&[W]; TOGETHER] = std::array::from_fn(|i| {
+                let j = start + i.min(count - 1);
+                &weight[j * k..(j + 1) * k]
+            });
+            for r in 0..rows {
+                let sums = dots::<V, W>(&x[r * k..(r + 1) * k], weights);
+                // SAFETY: parts have outputs of their own.
+                let y = unsafe { out.range(r * n + start..r * n + start + count) };
+                y.copy_from_slice(&sums[..count]);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn dots<V: Lanes<f32>, W: Stored>(x: &[f32], weights: [&[W]; TOGETHER]) -> [f32; TOGETHER] {
+    let k = x.len();
+    let whole = k - k % LANES;
+    let mut sums = [V::splat(0.0); TOGETHER];
+    for at in (0..whole).step_by(LANES) {
+        // SAFETY: `at + LANES` is at most k, the length of x and of each row.
+        unsafe {
+            let x = V::read(x.as_ptr().add(at));
+            for i in 0..TOGETHER {
+                sums[i] = W::read::<V>(weights[i].as_ptr().add(at)).mul_add(x, sums[i]);
+            }
+        }
+    }
+    std::array::from_fn(|i| {
+        let mut sum: f32 = sums[i].pack().0.iter().sum();
+        for (x, w) in x[whole..].iter().zip(&weights[i][whole..]) {
+            sum = w.widen().multiply_add(*x, sum);
+        }
+        sum
+    })
+}
