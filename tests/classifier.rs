@@ -5,10 +5,11 @@ mod common;
 
 use std::path::PathBuf;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use common::{assert_close, fixtures, gradients};
 use tgmamba::evaluation::arrays::model_config;
-use tgmamba::models::{Classifier, ModelConfig, SeqPool, weights};
+use tgmamba::models::{Classifier, ModelConfig, SeqPool, VertexPool, weights};
 use tgmamba::nn::state_dict;
 use tgmamba_graph::formats::npy::Npz;
 
@@ -224,4 +225,40 @@ fn weights_of_another_model_are_refused_by_name() {
         message.contains("cut.safetensors") && message.contains("not a whole"),
         "{message}"
     );
+}
+
+/// Blocks of the Mamba family in place of TGMamba: a stream ends where the window does, no sensor
+/// sees another, and every parameter is learned.
+#[test]
+fn other_mixers_take_every_sensor_by_itself() {
+    let device = Device::flex();
+    for kind in ["mamba", "mamba2"] {
+        let mut config = ModelConfig::new(3, 4, 5);
+        (config.d_model, config.d_state, config.n_layers) = (12, 6, 2);
+        config.mixer = serde_json::from_value(serde_json::json!(kind)).unwrap();
+        config.vertex_pool_type = VertexPool::Max;
+        let model = config.init(&device).unwrap();
+        let x = Tensor::<4>::random([2, 5, 9, 3], Distribution::Normal(0.0, 1.0), &device);
+        let a = Tensor::<4>::ones([1, 1, 5, 5], &device);
+        let whole = host(model.forward(x.clone(), a.clone()).logits);
+        let mut state = model.stream(None);
+        let mut logits = Vec::new();
+        for (start, length) in [(0, 1), (1, 4), (5, 1), (6, 3)] {
+            let piece = x.clone().narrow(2, start, length);
+            let (out, next) = model.step(piece, a.clone(), state);
+            (logits, state) = (host(out), next);
+        }
+        let close = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5);
+        assert!(close(&whole, &logits), "{kind}: {whole:?} {logits:?}");
+
+        let none = Tensor::<4>::zeros([1, 1, 5, 5], &device);
+        assert_eq!(whole, host(model.forward(x.clone(), none).logits), "{kind}");
+
+        let tracked = device.clone().autodiff();
+        let model = config.init(&tracked).unwrap();
+        let on = |t: Tensor<4>| Tensor::<4>::from_data(t.into_data(), &tracked);
+        let loss = model.forward(on(x), on(a)).logits.square().sum();
+        let grads = GradientsParams::from_grads(loss.backward(), &model);
+        assert_eq!(grads.len(), state_dict::collect(&model).len(), "{kind}");
+    }
 }

@@ -11,7 +11,7 @@ use super::data::ForecastData;
 use super::model::ForecasterKind;
 use crate::error::{Error, Result};
 use crate::models::ModelConfig;
-use crate::nn::{ConvType, propagation};
+use crate::nn::{ConvType, MixerKind, propagation};
 use crate::ops::sparse::SparseMatrix;
 
 /// Nodes up to which a matrix of all pairs is no burden.
@@ -54,9 +54,9 @@ pub fn kept_sparse(series: &Series, config: &ForecastConfig, model: &ModelConfig
     let linear = !matches!(model.conv_type, ConvType::GatV2Conv | ConvType::None);
     let against = [
         (
-            config.model != ForecasterKind::TgMamba,
+            config.model != ForecasterKind::TgMamba || model.mixer != MixerKind::TgMamba,
             "tgmamba alone keeps a graph sparse",
-            "use --model tgmamba",
+            "use --model tgmamba and --mixer tgmamba",
         ),
         (
             learned,

@@ -11,13 +11,13 @@ use burn::tensor::{Device, Tensor};
 
 use super::config::{ModelConfig, SeqPool, VertexPool};
 use crate::nn::graph_conv::propagate;
-use crate::nn::{BlockState, TgMamba, linear, rms_norm};
+use crate::nn::{BlockState, Mixer, linear, rms_norm};
 
 /// The classifier; see the module above.
 #[derive(Module, Debug)]
 pub struct Classifier {
     pub in_proj: Linear,
-    pub blocks: Vec<TgMamba>,
+    pub blocks: Vec<Mixer>,
     pub gconv: Option<FinalGraphConv>,
     pub classifier: Linear,
     dropout: Dropout,
@@ -78,7 +78,7 @@ impl ModelConfig {
         let block = self.block();
         Ok(Classifier {
             in_proj: LinearConfig::new(self.input_dim, m).init(device),
-            blocks: (0..self.n_layers).map(|_| block.init(device)).collect(),
+            blocks: self.mixers(self.mixer, &block, device),
             gconv: self.gconv_after_all_layers.then(|| FinalGraphConv {
                 lin_rel: LinearConfig::new(m, m).init(device),
                 lin_root: LinearConfig::new(m, m)

@@ -1,9 +1,10 @@
 //! Configuration of the classifier: every field, its default and what it may be.
 
+use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::nn::{ConvType, EdgeLearnerConfig, StateMixing, TgMambaConfig};
+use crate::nn::{ConvType, EdgeLearnerConfig, Mixer, MixerKind, StateMixing, TgMambaConfig};
 
 /// Rank of Δ: a number, or `"auto"` for ceil(d_model / 16).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -88,7 +89,11 @@ pub struct ModelConfig {
     /// Width of the residual stream, m. Default 32.
     #[serde(default = "default::d_model")]
     pub d_model: usize,
-    /// Number of TGMamba blocks. Default 2.
+    /// What the blocks are: TGMamba, or Mamba or Mamba-2 for every sensor by itself. Default
+    /// `"tgmamba"`.
+    #[serde(default)]
+    pub mixer: MixerKind,
+    /// Number of blocks. Default 2.
     #[serde(default = "default::n_layers", alias = "num_tgmamba_layers")]
     pub n_layers: usize,
     /// State per channel, n. Default 16.
@@ -301,6 +306,22 @@ impl ModelConfig {
                 return Err(Error::config(field, "is 0", "give at least 1"));
             }
         }
+        if self.mixer != MixerKind::TgMamba {
+            if self.d_conv == 1 {
+                return Err(Error::config(
+                    "d_conv",
+                    "is 1, which a Mamba block has no use for",
+                    "give at least 2",
+                ));
+            }
+            if self.block().edge_learner.is_active() {
+                return Err(Error::config(
+                    "the edge learner",
+                    "is a part of tgmamba",
+                    "use --mixer tgmamba",
+                ));
+            }
+        }
         if self.dt_rank == DtRank::Rank(0) {
             return Err(Error::config(
                 "dt_rank",
@@ -355,6 +376,13 @@ impl ModelConfig {
             ));
         }
         Ok(())
+    }
+
+    /// The blocks of a model, of one kind and the sizes of `block`.
+    pub fn mixers(&self, kind: MixerKind, block: &TgMambaConfig, device: &Device) -> Vec<Mixer> {
+        (0..self.n_layers)
+            .map(|_| kind.init(block, self.n_layers, device))
+            .collect()
     }
 
     /// Sizes and choices of one block.

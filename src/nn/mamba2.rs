@@ -245,6 +245,11 @@ impl Mamba2Config {
 }
 
 impl Mamba2 {
+    /// What it was made from.
+    pub fn config(&self) -> &Mamba2Config {
+        &self.config
+    }
+
     /// The state before the first token, for `batch` sequences.
     pub fn empty_state(&self, batch: usize, device: &Device) -> Mamba2State {
         let c = &self.config;

@@ -13,7 +13,7 @@ use crate::ops::adam::{AdamStep, Moments, adam, add_squares};
 /// Added to the root of the second moment.
 const EPSILON: f32 = 1e-8;
 
-/// Whether weight decay leaves a parameter alone: A_log, D, the bias of dt_proj, norm weights, the
+/// Whether weight decay leaves a parameter alone: A_log, D, the bias of Δ, norm weights, the
 /// poles and steps of a diagonal state space, and the gate of a learned graph.
 pub fn is_exempt_from_decay(name: &str) -> bool {
     let mut parts = name.rsplit('.');
@@ -21,8 +21,10 @@ pub fn is_exempt_from_decay(name: &str) -> bool {
     let owner = parts.next().unwrap_or("");
     matches!(
         (owner, last),
-        (_, "A_log" | "D" | "log_dt" | "log_decay" | "frequency")
-            | ("dt_proj", "bias")
+        (
+            _,
+            "A_log" | "D" | "dt_bias" | "log_dt" | "log_decay" | "frequency"
+        ) | ("dt_proj", "bias")
             | ("norm", "weight")
             | ("adaptive", "gate")
     )

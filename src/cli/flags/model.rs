@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{Override, value};
 use crate::models::{DtRank, SeqPool, VertexPool};
-use crate::nn::{ConvType, StateMixing};
+use crate::nn::{ConvType, MixerKind, StateMixing};
 
 /// The model.
 #[derive(Debug, Clone, Default, Args)]
@@ -13,7 +13,10 @@ pub struct ModelFlags {
     /// Width of the residual stream [default: 32]
     #[arg(long, value_name = "M")]
     d_model: Option<usize>,
-    /// TGMamba blocks [default: 2]
+    /// What the blocks are; mamba and mamba2 take every sensor by itself [default: tgmamba]
+    #[arg(long, value_enum, value_name = "KIND")]
+    mixer: Option<MixerKind>,
+    /// Number of blocks [default: 2]
     #[arg(long, value_name = "N")]
     n_layers: Option<usize>,
     /// State per channel [default: 16]
@@ -88,6 +91,7 @@ impl ModelFlags {
     pub(super) fn overrides(&self) -> Vec<Override> {
         vec![
             ("model.d_model", value(&self.d_model)),
+            ("model.mixer", value(&self.mixer)),
             ("model.n_layers", value(&self.n_layers)),
             ("model.d_state", value(&self.d_state)),
             ("model.d_conv", value(&self.d_conv)),

@@ -26,16 +26,16 @@ use crate::forecast::config::{ForecastConfig, Head};
 use crate::forecast::data::{Input, Sizes};
 use crate::forecast::graph::GivenGraph;
 use crate::models::ModelConfig;
-use crate::nn::{BlockState, ConvType, EdgeLearnerConfig, TgMamba, linear, rms_norm};
+use crate::nn::{BlockState, ConvType, EdgeLearnerConfig, Mixer, MixerKind, linear, rms_norm};
 
 /// The forecaster; see the module above.
 #[derive(Module, Debug)]
 pub struct TgMambaForecaster {
     pub inputs: Inputs,
     pub adaptive: Option<AdaptiveGraph>,
-    pub blocks: Vec<TgMamba>,
+    pub blocks: Vec<Mixer>,
     /// Blocks against time, as many, or none.
-    pub reverse: Vec<TgMamba>,
+    pub reverse: Vec<Mixer>,
     /// W_s.
     pub summary: Linear,
     /// W_h, over the whole history.
@@ -59,6 +59,7 @@ impl TgMambaForecaster {
     ) -> Self {
         let m = model.d_model;
         let mixes = config.model == ForecasterKind::TgMamba
+            && model.mixer == MixerKind::TgMamba
             && model.conv_type != ConvType::None
             && (sizes.graph || config.adaptive || model.block().edge_learner.is_active());
         let mut block = model.block();
@@ -72,9 +73,9 @@ impl TgMambaForecaster {
                 ..block.edge_learner
             };
         }
-        let blocks = |wanted: bool| {
-            let n = if wanted { model.n_layers } else { 0 };
-            (0..n).map(|_| block.init(device)).collect()
+        let blocks = |wanted: bool| match wanted {
+            true => model.mixers(model.mixer, &block, device),
+            false => Vec::new(),
         };
         let all_steps = config.head == Head::All;
         let read = if all_steps { m * sizes.history } else { m };
@@ -150,7 +151,7 @@ impl TgMambaForecaster {
     }
 }
 
-fn run(block: &TgMamba, x: Tensor<4>, edges: &GivenGraph) -> Tensor<4> {
+fn run(block: &Mixer, x: Tensor<4>, edges: &GivenGraph) -> Tensor<4> {
     match edges {
         GivenGraph::Dense(a) => block.forward(x, a.clone(), BlockState::default()).hidden,
         GivenGraph::Sparse(p) => block.forward_sparse(x, p),
