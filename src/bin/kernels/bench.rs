@@ -7,6 +7,7 @@ use tgmamba::ops::graph_scan::{graph_scan, reference};
 use tgmamba::ops::matmul::matmul;
 use tgmamba::ops::selective_scan::{self, SelectiveScanInput, SelectiveScanOutput, selective_scan};
 
+use super::family_bench;
 use super::peak::Limits;
 use super::problem::{Case, Problem};
 
@@ -37,11 +38,11 @@ pub fn cases() -> Vec<(&'static str, Case)> {
 
 /// Seconds of the forward pass, of both passes, of both in a row of calls, and the part of the
 /// last in which the host was busy launching.
-struct Times {
-    forward: f64,
-    both: f64,
-    row: f64,
-    host: f64,
+pub(super) struct Times {
+    pub forward: f64,
+    pub both: f64,
+    pub row: f64,
+    pub host: f64,
 }
 
 fn sync(device: &Device) {
@@ -49,7 +50,7 @@ fn sync(device: &Device) {
 }
 
 /// Seconds of one call: the median of several, after a warm-up.
-fn median(device: &Device, calls: usize, f: impl Fn()) -> f64 {
+pub(super) fn median(device: &Device, calls: usize, f: impl Fn()) -> f64 {
     for _ in 0..2 {
         f();
     }
@@ -67,7 +68,7 @@ fn median(device: &Device, calls: usize, f: impl Fn()) -> f64 {
 }
 
 /// Seconds per call of `calls` in a row: what a training loop sees, that waits at its end only.
-fn in_a_row(device: &Device, calls: usize, f: impl Fn()) -> (f64, f64) {
+pub(super) fn in_a_row(device: &Device, calls: usize, f: impl Fn()) -> (f64, f64) {
     f();
     sync(device);
     let start = Instant::now();
@@ -79,7 +80,7 @@ fn in_a_row(device: &Device, calls: usize, f: impl Fn()) -> (f64, f64) {
     (start.elapsed().as_secs_f64() / calls as f64, host)
 }
 
-fn time(device: &Device, forward: impl Fn(), both: impl Fn()) -> Times {
+pub(super) fn time(device: &Device, forward: impl Fn(), both: impl Fn()) -> Times {
     const CALLS: usize = 15;
     let (row, host) = in_a_row(device, CALLS, &both);
     Times {
@@ -110,7 +111,7 @@ fn header(limits: &Limits) {
     );
 }
 
-fn line(
+pub(super) fn line(
     name: &str,
     dtype: DType,
     times: &Times,
@@ -157,6 +158,11 @@ pub fn run(device: &Device, options: &Options) {
         for size in PRODUCTS {
             if wanted("product") {
                 product(size, device, dtype, options);
+            }
+        }
+        for (name, op) in family_bench::CASES {
+            if wanted(name) {
+                family_bench::run(name, op, device, dtype, options);
             }
         }
     }

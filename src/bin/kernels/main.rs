@@ -5,6 +5,8 @@
 
 mod bench;
 mod check;
+mod family;
+mod family_bench;
 mod peak;
 mod problem;
 
@@ -149,6 +151,13 @@ fn run_check(device: &Device, quick: bool, seed: Option<u64>) -> Result<(), Stri
             let seconds = start.elapsed().as_secs_f64();
             let [batch, m, k, n] = size;
             let label = format!("{dtype:?} product {batch} x ({m}, {k}) ({k}, {n})");
+            report(&label, seconds, outcome, &mut worst, &mut failed);
+        }
+        for op in family::cases(quick) {
+            let start = Instant::now();
+            let outcome = family::check(op, device, dtype, seed);
+            let seconds = start.elapsed().as_secs_f64();
+            let label = format!("{dtype:?} {}", op.label());
             report(&label, seconds, outcome, &mut worst, &mut failed);
         }
         println!(

@@ -18,12 +18,25 @@
 //!
 //! Source: Dao & Gu, "Transformers are SSMs" (arXiv:2405.21060), §6 and listing 1.
 
+mod autodiff;
+mod backend;
+#[cfg(feature = "flex")]
+mod cpu;
+#[cfg(feature = "cube")]
+mod cube;
+#[cfg(feature = "flex")]
+mod flex;
 pub mod reference;
 mod segments;
 #[cfg(test)]
 mod tests;
 
-use burn::tensor::{Int, Tensor};
+use burn::backend::Dispatch;
+use burn::tensor::{DType, Int, IntDType, Tensor};
+
+pub use backend::SsdBackend;
+use backend::{Operands, SsdSpec};
+use segments::Segments;
 
 /// Signals and parameters of the scan.
 #[derive(Debug, Clone)]
@@ -46,7 +59,8 @@ pub struct SsdInput {
     /// time. The state starts from zero where the id changes; `initial` belongs to id 0. A negative
     /// id is padding: y is zero there and the state stays as it is.
     pub seq_idx: Option<Tensor<2, Int>>,
-    /// Steps of a chunk; l need not be a multiple. A matter of speed and memory only.
+    /// Steps of a chunk of [`reference::ssd`]; l need not be a multiple. The result does not depend on
+    /// it, and the kernels choose their own.
     pub chunk: usize,
 }
 
@@ -61,14 +75,62 @@ pub struct SsdOutput {
 
 /// Runs the scan; see the module for the formula.
 ///
-/// States and sums are in f32 (f64 if x is f64). Differentiable in every float tensor of `input`,
-/// through both results.
+/// States and sums are in f32 (f64 if x is f64). On a GPU, products of bf16 and f16 signals run on
+/// tensor cores where there are some, with factors rounded to that type. Differentiable in every
+/// float tensor of `input`, through both results.
 ///
 /// # Panics
-/// If the shapes or types do not fit together as documented on the fields, or an axis is empty.
+/// If the shapes or types do not fit together as documented on the fields, an axis is empty, or a
+/// GPU has too little shared memory for n states.
 pub fn ssd(input: SsdInput) -> SsdOutput {
     check(&input);
-    reference::ssd(input)
+    let wide = match input.x.dtype() {
+        DType::F64 => DType::F64,
+        _ => DType::F32,
+    };
+    let device = input.x.device();
+    let segments = input.seq_idx.map(Segments::new);
+    let spec = SsdSpec {
+        skip: input.d.is_some(),
+        wide_skip: input.d.as_ref().is_some_and(|d| d.dims()[1] > 1),
+        state: input.initial.is_some(),
+        ids: segments.is_some(),
+    };
+    let mut dt = input.dt.cast(wide);
+    if let Some(segments) = &segments {
+        dt = segments.silence(dt);
+    }
+    let ids = match &segments {
+        Some(segments) => {
+            let owner = segments.owner.clone();
+            owner.cast(IntDType::I32).into_dispatch()
+        }
+        None => Tensor::<1, Int>::empty([1], (&device, DType::I32)).into_dispatch(),
+    };
+    // Stands for absent operands; never read.
+    let absent = Tensor::<1>::empty([1], (&device, DType::F32)).into_dispatch();
+    let or_absent = |t: Option<_>| t.unwrap_or_else(|| absent.clone());
+    let out = Dispatch::ssd(
+        Operands {
+            x: input.x.into_dispatch(),
+            dt: dt.into_dispatch(),
+            a: input.a.cast(wide).into_dispatch(),
+            b: input.b.into_dispatch(),
+            c: input.c.into_dispatch(),
+            skip: or_absent(input.d.map(|t| t.cast(wide).into_dispatch())),
+            state: or_absent(input.initial.map(|t| t.cast(wide).into_dispatch())),
+            ids,
+        },
+        spec,
+    );
+    let mut y = Tensor::<4>::from_dispatch(out.y);
+    if let Some(segments) = &segments {
+        y = segments.silence(y);
+    }
+    SsdOutput {
+        y,
+        state: Tensor::from_dispatch(out.state),
+    }
 }
 
 fn check(input: &SsdInput) {
