@@ -4,6 +4,7 @@ mod common;
 
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use common::fixtures;
 
@@ -40,10 +41,10 @@ fn text(path: &std::path::Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// A model trained on the text of the fixtures for a moment, under `results`.
-fn trained(results: &str, name: &str, more: &[&str]) -> String {
+/// The command line of a training on the text of the fixtures; what is in `more` wins.
+fn arguments(results: &str, name: &str, more: &[&str]) -> Vec<String> {
     let data = fixtures().join("language_models/text.txt");
-    let mut args = vec![
+    let usual = [
         "train",
         "--data",
         text(&data),
@@ -68,7 +69,13 @@ fn trained(results: &str, name: &str, more: &[&str]) -> String {
         "--lr",
         "1e-2",
     ];
-    args.extend(more);
+    usual.iter().chain(more).map(|a| a.to_string()).collect()
+}
+
+/// A model trained for a moment, under `results`.
+fn trained(results: &str, name: &str, more: &[&str]) -> String {
+    let args = arguments(results, name, more);
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
     succeed(&args)
 }
 
@@ -166,14 +173,42 @@ fn a_stopped_training_goes_on_as_if_it_had_not_stopped() {
         "bpe:280",
         "--checkpoint-every",
         "4",
+        "--steps",
+        "120",
+        "--eval-every",
+        "40",
     ];
     trained(results, "whole", &more);
-    trained(results, "again", &more);
+    let again = folder.path().join("again");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_lm"))
+        .args(arguments(results, "again", &more))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let checkpoint = again.join("checkpoints/last/checkpoint.safetensors");
+    while !checkpoint.exists() && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let id = child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &id])
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert_eq!(
+        child.wait().unwrap().code(),
+        Some(1),
+        "the training was not stopped"
+    );
+    assert!(!again.join("model").exists());
+    succeed(&["train", "--resume", text(&again)]);
     let read = |run: &str, file: &str| std::fs::read(folder.path().join(run).join(file)).unwrap();
     let best = "checkpoints/best.safetensors";
     assert_eq!(read("whole", best), read("again", best));
     // A run that ended stays as it is.
-    let again = folder.path().join("again");
     succeed(&["train", "--resume", text(&again)]);
     assert_eq!(read("whole", best), read("again", best));
     // Data that changed are not the run's.

@@ -12,7 +12,7 @@ use tgmamba_graph::files;
 
 use super::config::{self, Format};
 use super::source::{self, Storage, Stored};
-use super::{EMBEDDING, HEAD, check, widened};
+use super::{EMBEDDING, HEAD, check, describe, widened};
 use crate::error::{Error, Result};
 
 /// A tensor on its way.
@@ -61,7 +61,7 @@ pub fn convert(from: &Path, to: &Path, format: Format, storage: Option<Storage>)
     // Parameters are made when they are used: this takes no memory.
     check(&described.config.init(&Device::flex())?, &source, from)?;
     let written = storage.unwrap_or_else(|| source.storage());
-    let text = config::write(&described.config, format, &described.eos, written.torch())?;
+    let text = describe::write(&described.config, format, &described.eos, written.torch())?;
     if to.exists() {
         return Err(Error::file(
             to,

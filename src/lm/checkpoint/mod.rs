@@ -6,6 +6,7 @@
 
 pub mod config;
 pub mod convert;
+mod describe;
 mod json;
 pub mod source;
 
@@ -137,7 +138,7 @@ pub fn publish(
     config: &crate::models::LanguageModelConfig,
     to: &Path,
 ) -> Result<()> {
-    let text = config::write(config, Format::StateSpaces, &[], Storage::F32.torch())?;
+    let text = describe::write(config, Format::StateSpaces, &[], Storage::F32.torch())?;
     let put = |name: &str, bytes: &[u8]| {
         let path = to.join(name);
         tgmamba_graph::files::atomic_write(&path, |out| {
