@@ -361,12 +361,16 @@ impl Cut {
     }
 }
 
-fn contiguous(x: Operands<CubeBackend>) -> Operands<CubeBackend> {
+fn contiguous(x: Operands<CubeBackend>, spec: &ConvSpec) -> Operands<CubeBackend> {
     Operands {
+        initial: match spec.initial {
+            true => into_contiguous(x.initial),
+            // What is read in vectors holds at least one.
+            false => nothing(&x.x, x.x.dtype),
+        },
         x: into_contiguous(x.x),
         weight: into_contiguous(x.weight),
         bias: into_contiguous(x.bias),
-        initial: into_contiguous(x.initial),
         ids: into_contiguous(x.ids),
     }
 }
@@ -381,7 +385,7 @@ impl CausalConvBackend for CubeBackend {
     fn causal_conv1d(x: Operands<Self>, spec: ConvSpec) -> Convolved<Self> {
         let cut = Cut::new(&x);
         let [b, l, d, k] = cut.size;
-        let x = contiguous(x);
+        let x = contiguous(x, &spec);
         let dtype = x.x.dtype;
         let y = empty(&x.x, [b, l, d], dtype);
         let last = empty(&x.x, [b, k - 1, d], dtype);
@@ -418,7 +422,7 @@ impl CausalConvBackend for CubeBackend {
     ) -> ConvGradients<Self> {
         let cut = Cut::new(&x);
         let [b, l, d, k] = cut.size;
-        let x = contiguous(x);
+        let x = contiguous(x, &spec);
         let dtype = x.x.dtype;
         let f32 = DType::F32;
         let only_if = |present: bool, shape: Shape, dtype: DType| match present {

@@ -273,6 +273,14 @@ fn backward_kernel<F: Float, N: Size>(
 
 type T = FloatTensor<CubeBackend>;
 
+/// The gate, or in its place at least as much as a vector.
+fn gate_or_nothing(gate: T, x: &T, spec: &NormSpec) -> T {
+    match spec.gate {
+        true => gate,
+        false => nothing(x, x.dtype),
+    }
+}
+
 /// How a norm is cut into cubes.
 struct Cut {
     rows: usize,
@@ -333,6 +341,7 @@ impl Cut {
 impl RmsNormBackend for CubeBackend {
     fn rms_norm(x: T, weight: T, gate: T, spec: NormSpec) -> T {
         let cut = Cut::new(&x, spec, usize::MAX);
+        let gate = gate_or_nothing(gate, &x, &spec);
         let [x, weight, gate] = [x, weight, gate].map(into_contiguous);
         let dtype = x.dtype;
         let y = empty(&x, x.shape(), dtype);
@@ -359,6 +368,7 @@ impl RmsNormBackend for CubeBackend {
 
     fn rms_norm_backward(x: T, weight: T, gate: T, dy: T, spec: NormSpec) -> NormGradients<Self> {
         let cut = Cut::new(&x, spec, 1024);
+        let gate = gate_or_nothing(gate, &x, &spec);
         let [x, weight, gate, dy] = [x, weight, gate, dy].map(into_contiguous);
         let (dtype, f32) = (x.dtype, DType::F32);
         let dx = empty(&x, x.shape(), dtype);

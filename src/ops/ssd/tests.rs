@@ -336,6 +336,8 @@ fn refuses_groups_that_do_not_divide() {
 #[ignore = "needs a GPU or Mesa's software Vulkan"]
 fn is_the_recurrence_on_a_gpu() {
     let device = Device::wgpu(Default::default());
-    check(cases(), DType::F32, &device, 2e-5);
+    // Every case takes kernels of its own, whose compilation there takes seconds.
+    let some = cases().into_iter().step_by(3).collect();
+    check(some, DType::F32, &device, 2e-5);
     check(large(), DType::F32, &device, 2e-5);
 }

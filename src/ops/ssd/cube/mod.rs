@@ -19,6 +19,8 @@ mod carry;
 mod forward;
 mod load;
 mod plan;
+#[cfg(test)]
+mod tests;
 mod tile;
 mod times;
 
