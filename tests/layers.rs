@@ -11,7 +11,8 @@ use tgmamba::nn::graph_conv::{
     ChebConv, GcnConv, GraphConv, LinearForm, RootConv, propagation_matrix,
 };
 use tgmamba::nn::{
-    BlockState, CausalConv1d, ConvType, GatV2Conv, GatedRmsNorm, StateMixing, propagation, rms_norm,
+    BlockState, ConvType, DepthwiseConv, GatV2Conv, GatedRmsNorm, StateMixing, propagation,
+    rms_norm,
 };
 use tgmamba::training::loss::classification_loss;
 
@@ -170,7 +171,10 @@ fn causal_convolution_and_norms() {
         let x = fixture.tensor::<4>("in.x", &device).require_grad();
         let weight = fixture.tensor::<3>("param.weight", &device);
         let [d, _, k] = weight.dims();
-        let conv = load(CausalConv1d::new(d, k, &device), &fixture.under("param."));
+        let conv = load(
+            DepthwiseConv::new(d, k, true, None, &device),
+            &fixture.under("param."),
+        );
         let out = conv.forward(x.clone(), None).0;
         fixture.check("out.out", out.clone());
         let grads = (out * fixture.tensor("in.cotangent", &device))

@@ -1,7 +1,9 @@
-//! Parameters of a causal depthwise convolution along time.
+//! Causal depthwise convolution along time, through SiLU.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Distribution, Tensor};
+use burn::tensor::{Device, Distribution, Tensor, activation::silu};
+
+use crate::ops::causal_conv1d;
 
 /// Taps and offsets of [`causal_conv1d`](crate::ops::causal_conv1d), stored as PyTorch stores a
 /// depthwise convolution.
@@ -39,6 +41,33 @@ impl DepthwiseConv {
     pub fn width(&self) -> usize {
         let [_, _, k] = self.weight.lazy_shape().dims();
         k
+    }
+
+    /// `y_t[d] = silu(bias[d] + Σ_j weight[d, 0, j] x_{t-k+1+j}[d])` per vertex and channel of x,
+    /// (b, v, l, d), after the inputs `past`, (b, v, k-1, d) (zeros if absent); returns y and the last
+    /// k-1 inputs for the next call.
+    pub fn forward(&self, x: Tensor<4>, past: Option<Tensor<4>>) -> (Tensor<4>, Tensor<4>) {
+        let [b, v, l, d] = x.dims();
+        let k = self.width();
+        let (weight, bias) = self.taps();
+        if k == 1 {
+            let y = x * weight.reshape([1, 1, 1, d]);
+            let y = match bias {
+                Some(bias) => y + bias.reshape([1, 1, 1, d]),
+                None => y,
+            };
+            let none = past.unwrap_or_else(|| Tensor::empty([b, v, 0, d], &y.device()));
+            return (silu(y), none);
+        }
+        let (y, last) = causal_conv1d(
+            x.reshape([b * v, l, d]),
+            weight,
+            bias,
+            past.map(|past| past.reshape([b * v, k - 1, d])),
+            None,
+            true,
+        );
+        (y.reshape([b, v, l, d]), last.reshape([b, v, k - 1, d]))
     }
 
     /// Taps (d, k) and offset (d).

@@ -1,7 +1,6 @@
 //! Layers made of operations: graph convolution, edge learner, causal convolution, norms, the
 //! TGMamba block, and the Mamba and Mamba-2 blocks.
 
-pub mod causal_conv;
 pub mod depthwise;
 pub mod edge_learner;
 pub mod gatv2;
@@ -16,7 +15,7 @@ pub mod propagation;
 pub mod state_dict;
 pub mod tgmamba;
 
-pub use causal_conv::CausalConv1d;
+pub use depthwise::DepthwiseConv;
 pub use edge_learner::{EdgeLearner, EdgeLearnerConfig, LearnedEdges};
 pub use gatv2::GatV2Conv;
 pub use graph_conv::{ConvType, GraphConv, StateMixing};

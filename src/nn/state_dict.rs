@@ -43,6 +43,12 @@ pub fn collect<M: Module>(module: &M) -> StateDict {
     visitor.dict
 }
 
+/// Number of parameters of a module.
+pub fn parameters<M: Module>(module: &M) -> usize {
+    let shapes = shapes(module);
+    shapes.values().map(|s| s.iter().product::<usize>()).sum()
+}
+
 /// The identifiers under which optimizers keep the state of each parameter.
 pub fn param_ids<M: Module>(module: &M) -> BTreeMap<String, u64> {
     let mut visitor = Collector::default();

@@ -18,11 +18,12 @@ use burn::tensor::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::causal_conv::CausalConv1d;
+use super::depthwise::DepthwiseConv;
 use super::edge_learner::{EdgeLearner, EdgeLearnerConfig, LearnedEdges};
 use super::gatv2::GatV2Conv;
 use super::graph_conv::{ConvType, GraphConv, GraphConvInit, StateMixing, propagation_matrix};
 use super::linear::linear;
+use super::mamba::initial_dt;
 use super::norm::GatedRmsNorm;
 use crate::ops::graph_scan::reference::{StateWeights, linear_scan, matrix_steps, scan_with};
 use crate::ops::matmul::matmul;
@@ -64,7 +65,7 @@ pub struct TgMambaConfig {
 #[derive(Module, Debug)]
 pub struct TgMamba {
     pub in_proj: Linear,
-    pub conv1d: CausalConv1d,
+    pub conv1d: DepthwiseConv,
     pub x_proj: Linear,
     pub dt_proj: Linear,
     /// ln(-A), (d, n).
@@ -144,7 +145,7 @@ impl TgMambaConfig {
         };
         TgMamba {
             in_proj: plain(self.d_model, 2 * d),
-            conv1d: CausalConv1d::new(d, self.d_conv, device),
+            conv1d: DepthwiseConv::new(d, self.d_conv, true, None, device),
             x_proj: plain(d, r + 2 * n),
             dt_proj: self.init_dt(device),
             a_log: Param::from_tensor(
@@ -163,12 +164,8 @@ impl TgMambaConfig {
 
     fn init_dt(&self, device: &Device) -> Linear {
         let bound = (self.dt_rank as f64).powf(-0.5);
-        let (low, high) = (self.dt_min.ln(), self.dt_max.ln());
-        let dt = Tensor::<1>::random([self.d_inner], Distribution::Uniform(low, high), device)
-            .exp()
-            .clamp_min(1e-4);
-        // Inverse of softplus: x + ln(1 - exp(-x)).
-        let bias = dt.clone() + (dt.neg().exp().neg() + 1.0).log();
+        let range = (self.dt_min, self.dt_max);
+        let bias = initial_dt(self.d_inner, range, 1e-4, device);
         Linear {
             weight: Param::from_tensor(Tensor::random(
                 [self.dt_rank, self.d_inner],

@@ -11,9 +11,8 @@ use super::{Choosing, Computing, tokenizer};
 use crate::error::{Error, Result};
 use crate::lm::checkpoint::Storage;
 use crate::lm::generate::{Options, generate};
-use crate::models::language_model::parameters;
 use crate::models::{LanguageModel, LanguageModelConfig};
-use crate::nn::state_dict;
+use crate::nn::state_dict::{self, parameters};
 use crate::training::random::stream;
 
 /// Measure prompt processing and decoding; prints the lines of the published benchmark.

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use burn::module::Module;
 use burn::tensor::Device;
 use tgmamba_graph::scale::Scaler;
 use tgmamba_graph::split::Fold;
@@ -17,7 +16,7 @@ use super::{Run, TrainArgs};
 use crate::error::{Error, Result};
 use crate::forecast::objective::initial_forecaster;
 use crate::forecast::{ForecastData, Forecasting, resolve};
-use crate::nn::state_dict;
+use crate::nn::state_dict::parameters;
 use crate::run::{Part, RunFolder};
 use crate::training::classification::{Classification, initial_model};
 use crate::training::config::TrainingConfig;
@@ -144,11 +143,6 @@ struct Facts {
     parameters: usize,
     graph: Option<SensorGraph>,
     scaler: Option<Scaler>,
-}
-
-fn parameters<M: Module>(model: &M) -> usize {
-    let tensors = state_dict::collect(model);
-    tensors.values().map(|t| t.values.len()).sum()
 }
 
 fn sizes(fold: &Fold) -> [usize; 3] {

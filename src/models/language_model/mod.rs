@@ -13,7 +13,7 @@
 
 pub mod config;
 
-use burn::module::{Module, Param};
+use burn::module::Module;
 use burn::nn::{Embedding, EmbeddingConfig, Initializer, Linear};
 use burn::tensor::activation::silu;
 use burn::tensor::{Device, FloatDType, Int, Tensor};
@@ -278,24 +278,10 @@ pub fn is_exempt_from_decay(name: &str) -> bool {
     matches!(last, "A_log" | "D" | "bias" | "dt_bias") || owner.starts_with("norm")
 }
 
-/// Number of parameters.
-pub fn parameters(model: &LanguageModel) -> usize {
-    let mut count = Count(0);
-    model.visit(&mut count);
-    count.0
-}
-
-struct Count(usize);
-
-impl burn::module::ModuleVisitor for Count {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.0 += param.lazy_shape().num_elements();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::state_dict::parameters;
 
     #[test]
     fn published_sizes_have_the_published_number_of_parameters() {
