@@ -9,6 +9,7 @@
 //! forecast    the next steps of a series: windows, losses, models, errors
 //! lm          language models: checkpoints, tokenizers, generation, training
 //! run         configuration and folder of a run
+//! recorder    steps that a GPU runs again as a whole
 //! report      tables, plots, the HTML report
 //! cli         command lines of the programs
 //! ```
@@ -31,6 +32,7 @@ pub mod lm;
 pub mod models;
 pub mod nn;
 pub mod ops;
+pub mod recorder;
 pub mod report;
 pub mod run;
 pub mod training;

@@ -93,6 +93,7 @@ fn greedy(count: usize, vocabulary: usize) -> Options {
         max_new_tokens: count,
         eos: vec![],
         vocabulary,
+        launch: false,
     }
 }
 

@@ -1,9 +1,10 @@
 //! What a forecaster sees: windows gathered straight from the series.
 
 use std::collections::BTreeMap;
+use std::mem::take;
 use std::sync::Arc;
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor};
 use ndarray::Array3;
 use rayon::prelude::*;
 use tgmamba_graph::series::{ForecastSplit, Series, SeriesGraph, WindowStarts};
@@ -14,6 +15,7 @@ use super::config::ForecastConfig;
 use super::graph::{GivenGraph, Graphs, fill_dense, graphs};
 use super::scale::SeriesScaler;
 use crate::error::{Error, Result};
+use crate::recorder::{Feed, Placed};
 
 /// Scaled history, calendar, graph and parts of one fold.
 #[derive(Debug, Clone)]
@@ -400,33 +402,45 @@ impl ForecastData {
 
     /// A batch on a device, with the graph of [`fixed_graph`](Self::fixed_graph) if that is what
     /// is used.
-    pub fn input(&self, batch: &HostBatch, fixed: Option<&GivenGraph>, device: &Device) -> Input {
+    pub fn input(
+        &self,
+        mut batch: HostBatch,
+        fixed: Option<&GivenGraph>,
+        device: &Device,
+    ) -> Input {
+        let mut placed = self.feed(&mut batch).place(device);
+        self.take_input(&mut placed, fixed)
+    }
+
+    /// The arrays that [`take_input`](Self::take_input) takes, out of the batch.
+    pub fn feed(&self, batch: &mut HostBatch) -> Feed {
         let sizes = self.sizes();
         let (b, v, l) = (batch.starts.len(), sizes.nodes, sizes.history);
-        let ints = |values: &[i32]| {
-            Tensor::<1, Int>::from_data(TensorData::new(values.to_vec(), [b]), device)
-        };
+        let mut feed = Feed::default();
+        feed.push(take(&mut batch.x), [b, v, l, sizes.features]);
+        if sizes.clock > 0 {
+            feed.push(take(&mut batch.clock), [b, l, sizes.clock]);
+        }
+        feed.push_ints(take(&mut batch.slot), [b]);
+        feed.push_ints(take(&mut batch.weekday), [b]);
+        feed.push(take(&mut batch.last), [b, v, sizes.targets]);
+        if let Some(dense) = batch.graph.take() {
+            feed.push(dense, [b, l, v, v]);
+        }
+        feed
+    }
+
+    /// The first arrays of a batch as what goes into a forecaster.
+    pub fn take_input(&self, placed: &mut Placed, fixed: Option<&GivenGraph>) -> Input {
         Input {
-            x: Tensor::from_data(
-                TensorData::new(batch.x.clone(), [b, v, l, sizes.features]),
-                device,
-            ),
-            clock: (sizes.clock > 0).then(|| {
-                let data = TensorData::new(batch.clock.clone(), [b, l, sizes.clock]);
-                Tensor::from_data(data, device)
-            }),
-            slot: ints(&batch.slot),
-            weekday: ints(&batch.weekday),
-            last: Tensor::from_data(
-                TensorData::new(batch.last.clone(), [b, v, sizes.targets]),
-                device,
-            ),
-            graph: match &batch.graph {
-                Some(dense) => {
-                    let data = TensorData::new(dense.clone(), [b, l, v, v]);
-                    Some(GivenGraph::Dense(Tensor::from_data(data, device)))
-                }
-                None => fixed.cloned(),
+            x: placed.take(),
+            clock: (self.sizes().clock > 0).then(|| placed.take()),
+            slot: placed.take_ints(),
+            weekday: placed.take_ints(),
+            last: placed.take(),
+            graph: match &self.graph {
+                Graphs::PerStep(_) => Some(GivenGraph::Dense(placed.take())),
+                _ => fixed.cloned(),
             },
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -16,6 +16,7 @@ use super::metrics::Errors;
 use super::model::Forecaster;
 use crate::error::{Error, Result};
 use crate::models::ModelConfig;
+use crate::recorder::{Feed, Placed};
 use crate::report::EpochRecord;
 use crate::training::config::TrainingConfig;
 use crate::training::trainer::{Objective, Validation, seeded};
@@ -28,7 +29,6 @@ pub struct Forecasting<'a> {
     training: &'a TrainingConfig,
     seed: u64,
     graph: Option<GivenGraph>,
-    autodiff: Device,
     device: Device,
     /// Nanoseconds spent gathering windows.
     gathering: AtomicU64,
@@ -68,7 +68,6 @@ impl<'a> Forecasting<'a> {
             model,
             training,
             seed,
-            autodiff,
             device: device.clone(),
             gathering: AtomicU64::new(0),
         })
@@ -129,29 +128,29 @@ impl Objective for Forecasting<'_> {
         batch.starts.len()
     }
 
-    fn loss(&self, model: &Forecaster, batch: HostBatch, epoch: usize) -> Tensor<1> {
+    fn feed(&self, mut batch: HostBatch, epoch: usize) -> Feed {
         let config = &self.data.config;
-        let input = self.data.input(&batch, self.graph.as_ref(), &self.autodiff);
-        let shape = [
-            batch.starts.len(),
-            self.data.nodes(),
-            config.horizon,
-            config.targets.len(),
-        ];
-        let tensor =
-            |values| Tensor::<4>::from_data(TensorData::new(values, shape), &self.autodiff);
-        let mut mask = batch.mask;
+        let (h, k) = (config.horizon, config.targets.len());
+        let shape = [batch.starts.len(), self.data.nodes(), h, k];
         let learned = self.learned_steps(epoch);
-        if learned < config.horizon {
-            let k = config.targets.len();
-            for (i, m) in mask.iter_mut().enumerate() {
-                if i / k % config.horizon >= learned {
+        if learned < h {
+            for (i, m) in batch.mask.iter_mut().enumerate() {
+                if i / k % h >= learned {
                     *m = 0.0;
                 }
             }
         }
+        let mut feed = self.data.feed(&mut batch);
+        feed.push(batch.y, shape);
+        feed.push(batch.mask, shape);
+        feed
+    }
+
+    fn loss(&self, model: &Forecaster, mut batch: Placed) -> Tensor<1> {
+        let config = &self.data.config;
+        let input = self.data.take_input(&mut batch, self.graph.as_ref());
         let forecast = model.forward(input);
-        let (y, mask) = (tensor(batch.y), tensor(mask));
+        let (y, mask) = (batch.take(), batch.take());
         match config.quantiles.is_empty() {
             true => losses::masked(config.loss, config.huber_delta, forecast, y, mask),
             false => losses::pinball(&config.quantiles, forecast, y, mask),
@@ -283,7 +282,7 @@ pub fn predict(
     );
     for starts in starts.chunks(batch_size) {
         let batch = data.gather(starts);
-        let input = data.input(&batch, graph.as_ref(), device);
+        let input = data.input(batch, graph.as_ref(), device);
         let scaled = host(model.forward(input))?;
         if let Some(i) = scaled.iter().position(|x| !x.is_finite()) {
             return Err(Error::config(

@@ -205,7 +205,7 @@ fn a_sparse_graph_forecasts_what_the_dense_one_does() {
                 let given = data.fixed_graph(&model, &device).unwrap();
                 assert_eq!(matches!(given, Some(GivenGraph::Sparse(_))), sparse);
                 let batch = data.gather(&[0, 5, 9]);
-                let mut input = data.input(&batch, given.as_ref(), &device);
+                let mut input = data.input(batch, given.as_ref(), &device);
                 let x = input.x.require_grad();
                 input.x = x.clone();
                 let y = forecaster.forward(input);
@@ -445,9 +445,10 @@ fn a_curriculum_lengthens_the_horizon() {
     let forecaster = objective.init(&device.clone().autodiff()).unwrap();
     let loss = |epoch| {
         let batch = data.gather(&[0, 1]);
-        objective
-            .loss(&forecaster, batch, epoch)
-            .into_scalar::<f32>()
+        let placed = objective
+            .feed(batch, epoch)
+            .place(&device.clone().autodiff());
+        objective.loss(&forecaster, placed).into_scalar::<f32>()
     };
     // An untrained network forecasts the last value: off by 10 one step ahead, by 20 two.
     let unit = data.scaler.forward(10.0, 0, 0) - data.scaler.forward(0.0, 0, 0);

@@ -6,6 +6,7 @@ use super::sampling::{Sampler, Sampling};
 use crate::error::{Error, Result};
 use crate::models::LanguageModel;
 use crate::models::language_model::ModelState;
+use crate::recorder::{Feed, Recorder};
 
 /// How texts are continued.
 #[derive(Debug, Clone)]
@@ -20,6 +21,8 @@ pub struct Options {
     pub eos: Vec<u32>,
     /// Tokens that may come: ids below this number.
     pub vocabulary: usize,
+    /// On a GPU: launch the kernels of a token one by one instead of running a recording of them.
+    pub launch: bool,
 }
 
 /// Tokens of a prompt that go through the model together: what bounds the memory of a long prompt.
@@ -47,7 +50,8 @@ pub fn generate(
         .collect();
     let mut texts = vec![Vec::new(); prompts.len()];
     let mut open = vec![true; prompts.len()];
-    let (mut logits, mut state) = prefill(model, device, prompts);
+    let (mut logits, state) = prefill(model, device, prompts);
+    let mut decoder = Decoder::new(model, device, state, options.launch);
     loop {
         let values = logits.into_data();
         let values: &[f32] = values
@@ -71,15 +75,42 @@ pub fn generate(
         if !open.contains(&true) {
             return Ok(texts);
         }
-        let ids = Tensor::<1, Int>::from_data(ints(&next), device);
-        (logits, state) = model.step(ids, state);
+        logits = decoder.step(&next)?;
     }
 }
 
-fn ints(ids: &[u32]) -> TensorData {
-    let count = ids.len();
-    let ids: Vec<i32> = ids.iter().map(|id| *id as i32).collect();
-    TensorData::new(ids, [count])
+/// Writes token after token: a step that a GPU runs again as a whole.
+pub struct Decoder<'a> {
+    model: &'a LanguageModel,
+    state: ModelState,
+    recorder: Recorder<Tensor<2>>,
+}
+
+impl<'a> Decoder<'a> {
+    /// Goes on from a state; `launch` as in [`Options`].
+    pub fn new(model: &'a LanguageModel, device: &Device, state: ModelState, launch: bool) -> Self {
+        Self {
+            model,
+            state: state.own_memory(),
+            recorder: Recorder::new(device, launch),
+        }
+    }
+
+    /// Logits, (b, padded vocabulary), after the next token of each text. They hold until the next
+    /// step.
+    ///
+    /// # Errors
+    /// A device that refuses to record the step.
+    pub fn step(&mut self, ids: &[u32]) -> Result<Tensor<2>> {
+        let mut feed = Feed::default();
+        feed.push_ints(ids.iter().map(|id| *id as i32), [ids.len()]);
+        let (model, state) = (self.model, &mut self.state);
+        self.recorder.run(feed, |mut placed| {
+            let (logits, next) = model.step(placed.take_ints(), state.clone());
+            *state = state.clone().overwrite(next);
+            logits
+        })
+    }
 }
 
 fn check(model: &LanguageModel, prompts: &[Vec<u32>], options: &Options) -> Result<()> {
@@ -152,5 +183,50 @@ pub fn prefill(
             return (logits.squeeze_dim(1), next);
         }
         state = Some(next);
+    }
+}
+
+#[cfg(all(test, feature = "wgpu", feature = "flex"))]
+mod tests {
+    use super::*;
+    use crate::models::{LanguageModelConfig, language_model::MixerConfig};
+    use crate::nn::{Mamba2Config, MambaConfig, state_dict};
+
+    #[test]
+    #[ignore = "needs a GPU or Mesa's software Vulkan"]
+    fn recorded_tokens_are_the_launched_ones_and_those_of_the_cpu_on_a_gpu() {
+        let one = MixerConfig::Mamba1(MambaConfig {
+            d_model: 16,
+            d_state: 4,
+            ..MambaConfig::default()
+        });
+        let two = MixerConfig::Mamba2(Mamba2Config {
+            d_model: 16,
+            d_state: 8,
+            headdim: 8,
+            ..Mamba2Config::default()
+        });
+        let gpu = Device::wgpu(Default::default());
+        for mixer in [one, two] {
+            let config = LanguageModelConfig::new(2, 40, mixer);
+            let here = config.init(&Device::flex()).unwrap();
+            let dict = state_dict::collect(&here);
+            let there = state_dict::apply(config.init(&gpu).unwrap(), &dict).0;
+            let prompts = [vec![3, 1, 4, 1, 5], vec![9, 2]];
+            let tokens = |model: &LanguageModel, device: &Device, launch| {
+                let options = Options {
+                    sampling: Sampling::default(),
+                    seed: 0,
+                    max_new_tokens: 12,
+                    eos: vec![],
+                    vocabulary: 40,
+                    launch,
+                };
+                generate(model, device, &prompts, &options, |_, _| Ok(true)).unwrap()
+            };
+            let recorded = tokens(&there.clone().frozen(), &gpu, false);
+            assert_eq!(recorded, tokens(&there.frozen(), &gpu, true));
+            assert_eq!(recorded, tokens(&here.frozen(), &Device::flex(), true));
+        }
     }
 }

@@ -16,6 +16,7 @@ use super::corpus::Windows;
 use crate::error::{Error, Result};
 use crate::models::language_model::is_exempt_from_decay;
 use crate::models::{LanguageModel, LanguageModelConfig};
+use crate::recorder::{Feed, Placed};
 use crate::report::EpochRecord;
 use crate::training::config::{ScheduleKind, TrainingConfig};
 use crate::training::trainer::{Objective, Validation};
@@ -52,6 +53,9 @@ pub struct LmTraining {
     pub clip_norm: f64,
     /// Products in bf16.
     pub bf16: bool,
+    /// On a GPU: launch the kernels of a step one by one instead of running a recording of them.
+    #[serde(default)]
+    pub launch: bool,
 }
 
 /// Everything that decides a run; its `config.json`.
@@ -97,6 +101,7 @@ impl LmTraining {
             warmup_epochs: self.warmup_steps as f64 / every as f64,
             clip_norm: self.clip_norm,
             checkpoint_steps: self.checkpoint_every,
+            launch: self.launch,
             ..TrainingConfig::default()
         }
     }
@@ -212,10 +217,16 @@ impl Objective for LmObjective {
         batch.len()
     }
 
-    fn loss(&self, model: &LanguageModel, batch: Vec<usize>, _epoch: usize) -> Tensor<1> {
+    fn feed(&self, batch: Vec<usize>, _epoch: usize) -> Feed {
         let windows: Vec<&[u32]> = batch.iter().map(|i| self.train.window(*i)).collect();
-        let device = self.device.clone().autodiff();
-        next_token_loss(model, self.tensor(&windows, &device))
+        let ids = windows.iter().flat_map(|w| w.iter().map(|id| *id as i32));
+        let mut feed = Feed::default();
+        feed.push_ints(ids, [windows.len(), windows[0].len()]);
+        feed
+    }
+
+    fn loss(&self, model: &LanguageModel, mut batch: Placed) -> Tensor<1> {
+        next_token_loss(model, batch.take_ints())
     }
 
     fn validates(&self) -> bool {

@@ -6,12 +6,12 @@
 //! ```
 
 use burn::module::{Initializer, Module};
-use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
+use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 
 use super::config::{ModelConfig, SeqPool, VertexPool};
 use crate::nn::graph_conv::propagate;
-use crate::nn::{BlockState, Mixer, linear, rms_norm};
+use crate::nn::{BlockState, Dropout, Mixer, linear, rms_norm};
 
 /// The classifier; see the module above.
 #[derive(Module, Debug)]
@@ -90,7 +90,7 @@ impl ModelConfig {
                     .init(device),
             }),
             classifier: LinearConfig::new(m, self.num_logits()).init(device),
-            dropout: DropoutConfig::new(self.dropout).init(),
+            dropout: Dropout::new(self.dropout),
             config: self.clone(),
         })
     }

@@ -170,7 +170,7 @@ pub fn load_into<M: Module>(model: M, path: &Path) -> Result<M> {
             ));
         }
     }
-    let (model, mismatch) = state_dict::apply(model, &dict, None);
+    let (model, mismatch) = state_dict::apply(model, &dict);
     if mismatch.is_empty() {
         Ok(model)
     } else {

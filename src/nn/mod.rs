@@ -2,6 +2,7 @@
 //! TGMamba block, and the Mamba and Mamba-2 blocks.
 
 pub mod depthwise;
+pub mod dropout;
 pub mod edge_learner;
 pub mod gatv2;
 pub mod graph_conv;
@@ -16,6 +17,7 @@ pub mod state_dict;
 pub mod tgmamba;
 
 pub use depthwise::DepthwiseConv;
+pub use dropout::Dropout;
 pub use edge_learner::{EdgeLearner, EdgeLearnerConfig, LearnedEdges};
 pub use gatv2::GatV2Conv;
 pub use graph_conv::{ConvType, GraphConv, StateMixing};

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{FloatDType, Tensor, TensorData};
 
 /// A tensor on the host, row-major.
@@ -51,23 +51,18 @@ pub fn parameters<M: Module>(module: &M) -> usize {
 
 /// The identifiers under which optimizers keep the state of each parameter.
 pub fn param_ids<M: Module>(module: &M) -> BTreeMap<String, u64> {
-    let mut visitor = Collector::default();
+    let mut visitor = Shapes::default();
     module.visit(&mut visitor);
     visitor.ids
 }
 
-/// Puts `dict` into the module; `ids` replaces parameter identifiers where it names them.
+/// Puts `dict` into the module.
 ///
 /// The module comes back unchanged in the parameters that [`Mismatch`] lists.
-pub fn apply<M: Module>(
-    module: M,
-    dict: &StateDict,
-    ids: Option<&BTreeMap<String, u64>>,
-) -> (M, Mismatch) {
+pub fn apply<M: Module>(module: M, dict: &StateDict) -> (M, Mismatch) {
     let mut mapper = Applier {
         path: Path::default(),
         dict,
-        ids,
         mismatch: Mismatch::default(),
         seen: Vec::new(),
     };
@@ -144,6 +139,7 @@ impl ModuleMapper for Caster {
 struct Shapes {
     path: Path,
     shapes: BTreeMap<String, Vec<usize>>,
+    ids: BTreeMap<String, u64>,
 }
 
 impl ModuleVisitor for Shapes {
@@ -160,6 +156,7 @@ impl ModuleVisitor for Shapes {
         if self.path.transposed(D) {
             shape.swap(0, 1);
         }
+        self.ids.insert(self.path.name(), param.id.val());
         self.shapes.insert(self.path.name(), shape);
     }
 }
@@ -263,7 +260,6 @@ fn is_scalar(name: &str) -> bool {
 struct Collector {
     path: Path,
     dict: StateDict,
-    ids: BTreeMap<String, u64>,
 }
 
 impl ModuleVisitor for Collector {
@@ -287,7 +283,6 @@ impl ModuleVisitor for Collector {
             tensor.dims().to_vec()
         };
         let values = tensor.into_data().iter::<f32>().collect();
-        self.ids.insert(name.clone(), param.id.val());
         self.dict.insert(name, HostTensor { shape, values });
     }
 }
@@ -295,7 +290,6 @@ impl ModuleVisitor for Collector {
 struct Applier<'a> {
     path: Path,
     dict: &'a StateDict,
-    ids: Option<&'a BTreeMap<String, u64>>,
     mismatch: Mismatch,
     seen: Vec<String>,
 }
@@ -338,11 +332,7 @@ impl ModuleMapper for Applier<'_> {
             found.values.clone()
         };
         let tensor = Tensor::<D>::from_data(TensorData::new(values, own), &device);
-        let id = self
-            .ids
-            .and_then(|ids| ids.get(&name))
-            .map(|id| ParamId::from(*id))
-            .unwrap_or(param.id);
+        let id = param.id;
         param.transform_for_load(tensor, id)
     }
 }

@@ -7,11 +7,13 @@ pub mod causal_conv1d;
 #[cfg(feature = "cube")]
 mod cube;
 pub mod dense;
+pub mod dropout;
 #[cfg(feature = "flex")]
 mod flex;
 pub mod graph_scan;
 mod last_state;
 pub mod matmul;
+pub mod overwrite;
 pub mod rms_norm;
 pub mod selective_scan;
 pub mod selective_state_update;

@@ -1,20 +1,20 @@
 //! Everything a run needs to go on, in one file that is replaced whole.
 //!
-//! `checkpoints/last/checkpoint.safetensors` holds the parameters (`model.NAME`), the state of the
-//! optimiser (`optimizer`, the bytes Burn writes) and the position in the training as JSON in the
-//! header. Random numbers need no place in it: every draw is a function of seed, epoch and step.
+//! `checkpoints/last/checkpoint.safetensors` holds the parameters (`model.NAME`), their moments
+//! (`optimizer.first.NAME`, `optimizer.second.NAME`, row-major) and the position in the training as
+//! JSON in the header. Random numbers need no place in it: every draw is a function of seed, epoch and step.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::path::Path;
 
 use burn::module::Module;
-use burn::optim::{ModuleOptimizer, OptimizerRecord};
-use burn::tensor::Bytes;
+use burn::tensor::Device;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use tgmamba_graph::files;
 
+use super::optimizer::{Adam, HostMoments};
 use crate::error::{Error, Result};
 use crate::models::weights;
 use crate::nn::state_dict::{self, HostTensor, StateDict};
@@ -44,37 +44,32 @@ pub struct Progress {
     pub history: Vec<EpochRecord>,
     /// The training has ended.
     pub finished: bool,
-    /// Identifiers of the parameters in the optimiser's record.
-    pub param_ids: BTreeMap<String, u64>,
 }
 
 const STATE: &str = "state";
-const OPTIMIZER: &str = "optimizer";
+const MOMENTS: [&str; 2] = ["optimizer.first.", "optimizer.second."];
 const MODEL: &str = "model.";
 
 /// Writes the checkpoint; on any failure the previous one stays.
 pub fn save<M: Module>(
     path: &Path,
     model: &M,
-    optimizer: &ModuleOptimizer,
+    optimizer: &Adam,
     progress: &Progress,
 ) -> Result<()> {
     let defect = |field: &str, e: String| Error::file(path, field, e, "report this as a defect");
-    let mut progress = progress.clone();
-    progress.param_ids = state_dict::param_ids(model);
-    let state = serde_json::to_string(&progress).map_err(|e| defect(STATE, e.to_string()))?;
-    let record = optimizer
-        .into_bytes()
-        .map_err(|e| defect(OPTIMIZER, e.to_string()))?;
-    let mut entries: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = vec![(
-        OPTIMIZER.to_string(),
-        Dtype::U8,
-        vec![record.len()],
-        record.to_vec(),
-    )];
+    let state = serde_json::to_string(progress).map_err(|e| defect(STATE, e.to_string()))?;
+    let bytes = |values: Vec<f32>| values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    let mut entries: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
     for (name, tensor) in state_dict::collect(model) {
-        let bytes = tensor.values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        entries.push((format!("{MODEL}{name}"), Dtype::F32, tensor.shape, bytes));
+        let (shape, values) = (tensor.shape, bytes(tensor.values));
+        entries.push((format!("{MODEL}{name}"), Dtype::F32, shape, values));
+    }
+    for (name, moments) in optimizer.moments(model) {
+        for (prefix, values) in MOMENTS.iter().zip(moments) {
+            let shape = vec![values.len()];
+            entries.push((format!("{prefix}{name}"), Dtype::F32, shape, bytes(values)));
+        }
     }
     let mut views = Vec::with_capacity(entries.len());
     for (name, dtype, shape, bytes) in &entries {
@@ -125,41 +120,52 @@ fn progress_of(path: &Path, bytes: &[u8]) -> Result<Progress> {
     serde_json::from_str(state).map_err(|e| damaged(path, STATE, e))
 }
 
-/// Restores what [`save`] wrote into a fresh model and optimiser of the same configuration.
+/// Restores what [`save`] wrote into a fresh model and optimiser of the same configuration, the
+/// moments on `device`, which is without autodiff.
 ///
 /// # Errors
 /// A file that is missing, damaged, or of another model.
 pub fn load<M: Module>(
     path: &Path,
     model: M,
-    rebuild: impl Fn(&M) -> ModuleOptimizer,
-) -> Result<(M, ModuleOptimizer, Progress)> {
+    mut optimizer: Adam,
+    device: &Device,
+) -> Result<(M, Adam, Progress)> {
     let bytes = files::read(path)?;
     let progress = progress_of(path, &bytes)?;
     let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(path, "header", e))?;
     let mut dict = StateDict::new();
+    let mut moments: [BTreeMap<String, Vec<f32>>; 2] = Default::default();
     for (name, view) in file.iter() {
+        let chunks = view.data().as_chunks::<4>().0.iter();
+        let values: Vec<f32> = chunks.map(|b| f32::from_le_bytes(*b)).collect();
         if let Some(name) = name.strip_prefix(MODEL) {
-            let values = view
-                .data()
-                .as_chunks::<4>()
-                .0
-                .iter()
-                .map(|b| f32::from_le_bytes(*b))
-                .collect();
             let shape = view.shape().to_vec();
             dict.insert(name.to_string(), HostTensor { shape, values });
+        } else if let Some(name) = name.strip_prefix(MOMENTS[0]) {
+            moments[0].insert(name.to_string(), values);
+        } else if let Some(name) = name.strip_prefix(MOMENTS[1]) {
+            moments[1].insert(name.to_string(), values);
         }
     }
-    let (model, mismatch) = state_dict::apply(model, &dict, Some(&progress.param_ids));
+    let (model, mismatch) = state_dict::apply(model, &dict);
     if !mismatch.is_empty() {
         return Err(weights::explain(path, &mismatch));
     }
-    let record = file
-        .tensor(OPTIMIZER)
-        .map_err(|e| damaged(path, OPTIMIZER, e))?;
-    let record = OptimizerRecord::from_bytes(Bytes::from_bytes_vec(record.data().to_vec()))
-        .map_err(|e| damaged(path, OPTIMIZER, e))?;
-    let optimizer = rebuild(&model).load_record(record);
+    let [first, mut second] = moments;
+    let mut paired: BTreeMap<String, HostMoments> = BTreeMap::new();
+    for (name, first) in first {
+        let count = dict.get(&name).map(|t| t.values.len());
+        let second = second.remove(&name).unwrap_or_default();
+        if count != Some(first.len()) || count != Some(second.len()) {
+            let field = format!("{}{name}", MOMENTS[0]);
+            return Err(damaged(path, &field, "moments of another shape"));
+        }
+        paired.insert(name, [first, second]);
+    }
+    if progress.step > 0 && paired.is_empty() {
+        return Err(damaged(path, "optimizer", "no moments"));
+    }
+    optimizer.restore(progress.step, paired, &model, device);
     Ok((model, optimizer, progress))
 }

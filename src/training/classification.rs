@@ -13,6 +13,7 @@ use super::trainer::{Objective, Validation, seeded};
 use super::{loss, random};
 use crate::error::{Error, Result};
 use crate::models::{Classifier, ModelConfig};
+use crate::recorder::{Feed, Placed};
 use crate::report::EpochRecord;
 
 /// A classifier with the weights that `seed` gives.
@@ -32,7 +33,6 @@ pub struct Classification<'a> {
     class_weights: Option<Vec<f32>>,
     adjacency: Tensor<4>,
     device: Device,
-    autodiff: Device,
 }
 
 impl<'a> Classification<'a> {
@@ -69,7 +69,6 @@ impl<'a> Classification<'a> {
             data,
             loader,
             device: device.clone(),
-            autodiff,
         })
     }
 }
@@ -102,16 +101,24 @@ impl Objective for Classification<'_> {
         batch.target.len()
     }
 
-    fn loss(&self, model: &Classifier, batch: Batch, _epoch: usize) -> Tensor<1> {
-        let target = batch.target.clone();
-        let x = data::features(batch, &self.autodiff);
-        let logits = model.forward(x, self.adjacency.clone()).logits;
-        loss::classification_loss(
-            logits,
-            &target,
+    fn feed(&self, batch: Batch, _epoch: usize) -> Feed {
+        let (shares, shape) = loss::target_shares(
+            &batch.target,
+            self.model.num_logits(),
             self.class_weights.as_deref(),
             self.training.label_smoothing,
-        )
+        );
+        let (b, v, l, f) = batch.features.dim();
+        let mut feed = Feed::default();
+        feed.push(data::row_major(batch.features), [b, v, l, f]);
+        feed.push(shares, shape);
+        feed
+    }
+
+    fn loss(&self, model: &Classifier, mut batch: Placed) -> Tensor<1> {
+        let x = batch.take();
+        let logits = model.forward(x, self.adjacency.clone()).logits;
+        loss::loss_from_shares(logits, batch.take())
     }
 
     fn validates(&self) -> bool {

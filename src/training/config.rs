@@ -85,6 +85,8 @@ pub struct TrainingConfig {
     pub patience: usize,
     /// Steps between checkpoints inside an epoch; 0 for one per epoch.
     pub checkpoint_steps: usize,
+    /// On a GPU: launch the kernels of a step one by one instead of running a recording of them.
+    pub launch: bool,
 }
 
 impl Default for TrainingConfig {
@@ -109,6 +111,7 @@ impl Default for TrainingConfig {
             metric: Metric::Accuracy,
             patience: 0,
             checkpoint_steps: 0,
+            launch: false,
         }
     }
 }

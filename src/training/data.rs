@@ -54,16 +54,20 @@ pub fn features(batch: Batch, device: &Device) -> Tensor<4> {
 /// An array on a device; the array's memory is reused where it is contiguous.
 pub fn tensor4(array: Array4<f32>, device: &Device) -> Tensor<4> {
     let (b, v, l, f) = array.dim();
-    let values = if array.is_standard_layout() {
-        let (values, offset) = array.into_raw_vec_and_offset();
-        match offset {
-            Some(0) | None if values.len() == b * v * l * f => values,
-            offset => values[offset.unwrap_or(0)..][..b * v * l * f].to_vec(),
-        }
-    } else {
-        array.iter().copied().collect()
-    };
-    Tensor::from_data(TensorData::new(values, [b, v, l, f]), device)
+    Tensor::from_data(TensorData::new(row_major(array), [b, v, l, f]), device)
+}
+
+/// The numbers of an array; its memory is reused where it is contiguous.
+pub fn row_major(array: Array4<f32>) -> Vec<f32> {
+    if !array.is_standard_layout() {
+        return array.iter().copied().collect();
+    }
+    let count = array.len();
+    let (values, offset) = array.into_raw_vec_and_offset();
+    match offset {
+        Some(0) | None if values.len() == count => values,
+        offset => values[offset.unwrap_or(0)..][..count].to_vec(),
+    }
 }
 
 /// Adjacency of a graph, (1, 1, v, w), entry [target, source].

@@ -1,7 +1,7 @@
 //! Classification losses from logits.
 
 use burn::tensor::{
-    Device, Tensor, TensorData,
+    Tensor, TensorData,
     activation::{log_softmax, relu, softplus},
 };
 
@@ -24,47 +24,49 @@ pub fn classification_loss(
     weights: Option<&[f32]>,
     smoothing: f64,
 ) -> Tensor<1> {
-    let [b, c] = logits.dims();
-    let device = logits.device().inner();
-    let weight = |k: usize| weights.map_or(1.0, |w| w[k]);
-    let total: f64 = targets.iter().map(|&y| f64::from(weight(y))).sum();
-    let smoothing = smoothing as f32;
+    let [_, c] = logits.dims();
+    let (shares, shape) = target_shares(targets, c, weights, smoothing);
+    let device = logits.device();
+    let shares = Tensor::from_data(TensorData::new(shares, shape), &device);
+    loss_from_shares(logits, shares)
+}
+
+/// What [`loss_from_shares`] takes of the targets y, row-major, and its shape: w_k q_ik / Σ w, (b, c),
+/// or, for one logit, t_i and w_i / Σ w, (b, 2).
+pub fn target_shares(
+    targets: &[usize],
+    c: usize,
+    weights: Option<&[f32]>,
+    smoothing: f64,
+) -> (Vec<f32>, [usize; 2]) {
+    let weight = |k: usize| weights.map_or(1.0, |w| f64::from(w[k]));
+    let total: f64 = targets.iter().map(|&y| weight(y)).sum();
     if c == 1 {
-        let t = targets
-            .iter()
-            .map(|&y| (1.0 - smoothing) * y as f32 + smoothing / 2.0)
-            .collect();
-        let w = targets.iter().map(|&y| weight(y)).collect();
-        let (t, w) = (constant(t, [b, 1], &device), constant(w, [b, 1], &device));
-        let (t, w) = (like(t, &logits), like(w, &logits));
+        let row = |&y: &usize| {
+            let t = (1.0 - smoothing) * y as f64 + smoothing / 2.0;
+            [t as f32, (weight(y) / total) as f32]
+        };
+        return (targets.iter().flat_map(row).collect(), [targets.len(), 2]);
+    }
+    let row = |&y: &usize| {
+        (0..c).map(move |k| {
+            let hit = if k == y { 1.0 - smoothing } else { 0.0 };
+            (weight(k) * (hit + smoothing / c as f64) / total) as f32
+        })
+    };
+    (targets.iter().flat_map(row).collect(), [targets.len(), c])
+}
+
+/// [`classification_loss`] of logits, (b, c), and what [`target_shares`] gives.
+pub fn loss_from_shares(logits: Tensor<2>, shares: Tensor<2>) -> Tensor<1> {
+    let [_, c] = logits.dims();
+    if c == 1 {
+        let (t, w) = (shares.clone().narrow(1, 0, 1), shares.narrow(1, 1, 1));
         let x = logits;
         let loss = relu(x.clone()) - x.clone() * t + softplus(x.abs().neg(), 1.0);
-        (loss * w).sum() / total
+        (loss * w).sum()
     } else {
-        let q = targets
-            .iter()
-            .flat_map(|&y| {
-                (0..c).map(move |k| {
-                    let hit = if k == y { 1.0 - smoothing } else { 0.0 };
-                    weight(k) * (hit + smoothing / c as f32)
-                })
-            })
-            .collect();
-        let q = like(constant(q, [b, c], &device), &logits);
-        (log_softmax(logits, 1) * q).sum() / -total
-    }
-}
-
-fn constant(values: Vec<f32>, shape: [usize; 2], device: &Device) -> Tensor<2> {
-    Tensor::from_data(TensorData::new(values, shape), device)
-}
-
-/// Lifts a constant to the (autodiff) device of `of`.
-fn like(constant: Tensor<2>, of: &Tensor<2>) -> Tensor<2> {
-    if of.device().is_autodiff() {
-        constant.to_device(&of.device())
-    } else {
-        constant
+        (log_softmax(logits, 1) * shares).sum().neg()
     }
 }
 

@@ -1,14 +1,16 @@
 //! Adam and AdamW with parameter groups, and clipping by the norm of the whole gradient.
 
-use burn::module::{Module, ModuleVisitor, Param, ParamGroup, ParamId};
-use burn::optim::{
-    AdamWState, AdaptiveMomentumState, GradientsParams, LearningRate, ModuleOptimizer, Optimizer,
-};
-use burn::tensor::{Device, Tensor};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use burn::backend::GradientCheckpointingStrategy;
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor, TensorData};
 
 use super::config::{OptimizerKind, TrainingConfig};
 use crate::nn::state_dict::param_ids;
 use crate::ops::adam::{AdamStep, Moments, adam, add_squares};
+use crate::ops::overwrite::overwrite;
 
 /// Added to the root of the second moment.
 const EPSILON: f32 = 1e-8;
@@ -31,108 +33,224 @@ pub fn is_exempt_from_decay(name: &str) -> bool {
 }
 
 /// Adam, or AdamW with decoupled decay, a step as one pass over each parameter.
+///
+/// On a GPU a step writes into the memory of the parameters.
 #[derive(Debug, Clone)]
-struct FusedAdam {
+pub struct Adam {
     beta1: f64,
     beta2: f64,
-    /// Decoupled decay.
-    decay: f64,
-    /// Penalty that goes through the moments.
-    penalty: f32,
+    weight_decay: f64,
+    decoupled: bool,
+    clip_norm: f64,
+    exempt: HashSet<ParamId>,
+    moments: HashMap<ParamId, [Tensor<1>; 2]>,
+    steps: usize,
 }
 
-impl Optimizer for FusedAdam {
-    type State<const D: usize> = AdamWState<D>;
+/// Moments of a parameter, row-major.
+pub type HostMoments = [Vec<f32>; 2];
 
-    fn step<const D: usize>(
-        &self,
-        lr: LearningRate,
-        tensor: Tensor<D>,
-        grad: Tensor<D>,
-        state: Option<Self::State<D>>,
-    ) -> (Tensor<D>, Option<Self::State<D>>) {
-        let zeros = || tensor.zeros_like();
-        let (time, first, second) = match state.map(|s| s.momentum) {
-            Some(m) => (m.time + 1, m.moment_1, m.moment_2),
-            None => (1, zeros(), zeros()),
+impl Adam {
+    /// The optimiser of a module; no weight decay for the parameters that `exempt` names.
+    pub fn new<M: Module>(
+        config: &TrainingConfig,
+        module: &M,
+        exempt: impl Fn(&str) -> bool,
+    ) -> Self {
+        Self {
+            beta1: config.beta1,
+            beta2: config.beta2,
+            weight_decay: config.weight_decay,
+            decoupled: config.optimizer == OptimizerKind::AdamW,
+            clip_norm: config.clip_norm,
+            exempt: param_ids(module)
+                .into_iter()
+                .filter(|(name, _)| exempt(name))
+                .map(|(_, id)| ParamId::from(id))
+                .collect(),
+            moments: HashMap::new(),
+            steps: 0,
+        }
+    }
+
+    /// Steps taken.
+    pub fn steps(&self) -> usize {
+        self.steps
+    }
+
+    /// Counts a step that [`apply`](Self::apply) took, or a recording of it.
+    pub fn count_step(&mut self) {
+        self.steps += 1;
+    }
+
+    /// Learning rate and bias corrections of the next step, as [`apply`](Self::apply) reads them.
+    pub fn course(&self, rate: f64) -> [f32; 3] {
+        let power = i32::try_from(self.steps + 1).unwrap_or(i32::MAX);
+        let correction = |beta: f64| (1.0 - beta.powi(power)) as f32;
+        [rate as f32, correction(self.beta1), correction(self.beta2)]
+    }
+
+    /// One step at a learning rate.
+    pub fn step<M: Module>(&mut self, rate: f64, module: M, grads: GradientsParams) -> M {
+        let Some(device) = module.devices().into_iter().next() else {
+            return module;
         };
-        let power = i32::try_from(time).unwrap_or(i32::MAX);
-        let step = AdamStep {
-            rate: lr as f32,
-            decay: (lr * self.decay) as f32,
-            penalty: self.penalty,
+        let course = Tensor::from_floats(self.course(rate), &device.inner());
+        let module = self.apply(module, grads, course);
+        self.count_step();
+        module
+    }
+
+    /// Clips the gradients and takes the step that `course`, (3), gives: everything a step does on
+    /// the device.
+    pub fn apply<M: Module>(
+        &mut self,
+        module: M,
+        mut grads: GradientsParams,
+        course: Tensor<1>,
+    ) -> M {
+        let factor = match self.clip_norm > 0.0 {
+            true => clipping(&module, &grads, self.clip_norm),
+            false => None,
+        };
+        let factor = factor.unwrap_or_else(|| Tensor::ones([1], &course.device()));
+        module.map(&mut Stepper {
+            adam: self,
+            grads: &mut grads,
+            factor,
+            course,
+        })
+    }
+
+    /// Moments of the parameters that have any, by name.
+    pub fn moments<M: Module>(&self, module: &M) -> BTreeMap<String, HostMoments> {
+        let values = |t: &Tensor<1>| t.clone().into_data().iter::<f32>().collect();
+        param_ids(module)
+            .into_iter()
+            .filter_map(|(name, id)| {
+                let [first, second] = self.moments.get(&ParamId::from(id))?;
+                Some((name, [values(first), values(second)]))
+            })
+            .collect()
+    }
+
+    /// Goes on from what [`steps`](Self::steps) and [`moments`](Self::moments) gave.
+    pub fn restore<M: Module>(
+        &mut self,
+        steps: usize,
+        mut moments: BTreeMap<String, HostMoments>,
+        module: &M,
+        device: &Device,
+    ) {
+        self.steps = steps;
+        self.moments = param_ids(module)
+            .into_iter()
+            .filter_map(|(name, id)| {
+                let found = moments.remove(&name)?.map(|values| {
+                    let count = values.len();
+                    Tensor::from_data(TensorData::new(values, [count]), device)
+                });
+                Some((ParamId::from(id), found))
+            })
+            .collect();
+    }
+
+    fn numbers(&self, id: ParamId) -> AdamStep {
+        let decay = match self.exempt.contains(&id) {
+            true => 0.0,
+            false => self.weight_decay as f32,
+        };
+        AdamStep {
+            decay: if self.decoupled { decay } else { 0.0 },
+            penalty: if self.decoupled { 0.0 } else { decay },
             beta1: self.beta1 as f32,
             beta2: self.beta2 as f32,
             epsilon: EPSILON,
-            correction1: (1.0 - self.beta1.powi(power)) as f32,
-            correction2: (1.0 - self.beta2.powi(power)) as f32,
-        };
-        let moments = Moments {
-            value: tensor,
-            first,
-            second,
-        };
-        let new = adam(moments, grad, step);
-        let state = AdaptiveMomentumState::new(time, new.first, new.second);
-        (new.value, Some(AdamWState::new(state)))
-    }
-
-    fn to_device<const D: usize>(mut state: Self::State<D>, device: &Device) -> Self::State<D> {
-        state.momentum = state.momentum.to_device(device);
-        state
-    }
-}
-
-/// The optimiser of a module: one group with weight decay, and one without, of the parameters that
-/// `exempt` names.
-pub fn build<M: Module>(
-    config: &TrainingConfig,
-    module: &M,
-    exempt: impl Fn(&str) -> bool,
-) -> ModuleOptimizer {
-    let exempt: Vec<ParamId> = param_ids(module)
-        .into_iter()
-        .filter(|(name, _)| exempt(name))
-        .map(|(_, id)| ParamId::from(id))
-        .collect();
-    let adam = |decay: f64| {
-        let decoupled = config.optimizer == OptimizerKind::AdamW;
-        FusedAdam {
-            beta1: config.beta1,
-            beta2: config.beta2,
-            decay: if decoupled { decay } else { 0.0 },
-            penalty: if decoupled { 0.0 } else { decay as f32 },
         }
-    };
-    ModuleOptimizer::from(adam(config.weight_decay)).with_group(
-        ParamGroup::from_ids(exempt),
-        adam(0.0),
-        None,
-    )
+    }
 }
 
-/// Scales all gradients by `min(1, max_norm / (‖g‖₂ + 1e-6))`, the norm over every parameter, as
-/// PyTorch's `clip_grad_norm_`.
-pub fn clip_by_global_norm<M: Module>(
+struct Stepper<'a> {
+    adam: &'a mut Adam,
+    grads: &'a mut GradientsParams,
+    factor: Tensor<1>,
+    course: Tensor<1>,
+}
+
+impl ModuleMapper for Stepper<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let id = param.id;
+        let Some(grad) = self.grads.remove::<D>(id) else {
+            return param;
+        };
+        let numbers = self.adam.numbers(id);
+        param.map(|tensor| {
+            let strategy = tensor.gradient_checkpointing_strategy();
+            let value = tensor.inner();
+            let shape = value.dims();
+            let count = shape.iter().product::<usize>();
+            let [first, second] = self.adam.moments.remove(&id).unwrap_or_else(|| {
+                [(); 2].map(|()| Tensor::zeros([count], (&value.device(), value.dtype())))
+            });
+            let moments = Moments {
+                value: value.reshape([count]),
+                first,
+                second,
+            };
+            let (factor, course) = (self.factor.clone(), self.course.clone());
+            let new = adam(moments, grad.reshape([count]), factor, course, numbers);
+            self.adam.moments.insert(id, [new.first, new.second]);
+            tracked(new.value.reshape(shape), strategy).require_grad()
+        })
+    }
+}
+
+/// The module with parameters in memory that nobody else holds: steps may write into it.
+pub fn own_memory<M: Module>(module: M) -> M {
+    module.map(&mut Copier)
+}
+
+struct Copier;
+
+impl ModuleMapper for Copier {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        param.map(|tensor| {
+            let grads = tensor.is_require_grad();
+            let strategy = tensor.gradient_checkpointing_strategy();
+            let value = tensor.inner();
+            let place = Tensor::zeros(value.dims(), (&value.device(), value.dtype()));
+            let copy = tracked(overwrite(place, value), strategy);
+            match grads {
+                true => copy.require_grad(),
+                false => copy,
+            }
+        })
+    }
+}
+
+/// A value on the autodiff device it came from.
+fn tracked<const D: usize>(
+    value: Tensor<D>,
+    strategy: Option<GradientCheckpointingStrategy>,
+) -> Tensor<D> {
+    let value = Tensor::from_inner(value);
+    match strategy {
+        Some(strategy) => value.with_gradient_checkpointing_strategy(strategy),
+        None => value,
+    }
+}
+
+/// What scales all gradients to a norm of at most `max_norm`: `min(1, max_norm / (‖g‖₂ + 1e-6))`,
+/// (1), the norm over every parameter, as PyTorch's `clip_grad_norm_`. None without gradients.
+pub fn clipping<M: Module>(
     module: &M,
-    mut grads: GradientsParams,
+    grads: &GradientsParams,
     max_norm: f64,
-) -> GradientsParams {
-    let mut norm = SquaredNorm {
-        grads: &grads,
-        sum: None,
-    };
+) -> Option<Tensor<1>> {
+    let mut norm = SquaredNorm { grads, sum: None };
     module.visit(&mut norm);
-    let Some(sum) = norm.sum else {
-        return grads;
-    };
-    let scale = ((sum.sqrt() + 1e-6).recip() * max_norm).clamp_max(1.0);
-    let mut scaler = Scaler {
-        grads: &mut grads,
-        scale,
-    };
-    module.visit(&mut scaler);
-    grads
+    let sum = norm.sum?;
+    Some(((sum.sqrt() + 1e-6).recip() * max_norm).clamp_max(1.0))
 }
 
 struct SquaredNorm<'a> {
@@ -148,20 +266,6 @@ impl ModuleVisitor for SquaredNorm<'_> {
                 .take()
                 .unwrap_or_else(|| Tensor::zeros([1], &grad.device()));
             self.sum = Some(add_squares(sum, grad));
-        }
-    }
-}
-
-struct Scaler<'a> {
-    grads: &'a mut GradientsParams,
-    scale: Tensor<1>,
-}
-
-impl ModuleVisitor for Scaler<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(grad) = self.grads.remove::<D>(param.id) {
-            let scaled = grad * self.scale.clone().reshape([1; D]);
-            self.grads.register::<D>(param.id, scaled);
         }
     }
 }

@@ -6,17 +6,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use burn::module::Module;
-use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
+use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Device, Tensor};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::checkpoint::{self, Progress};
 use super::config::TrainingConfig;
+use super::optimizer::{self, Adam};
 use super::schedule::Schedule;
-use super::{history, optimizer, random};
+use super::{data::host, history, random};
 use crate::error::{Error, Result};
 use crate::models::weights;
-use crate::nn::state_dict;
+use crate::nn::{dropout, state_dict};
+use crate::ops::dropout::SEEDS;
+use crate::recorder::{Feed, Placed, Recorder};
 use crate::report::{EpochRecord, loader_share};
 
 /// How a call to [`train`] ended.
@@ -56,8 +59,11 @@ pub trait Objective {
     fn waited(&self) -> Duration;
     /// Windows of a batch.
     fn count(&self, batch: &Self::Batch) -> usize;
-    /// Mean loss over a batch in epoch `epoch` (from 0), (1).
-    fn loss(&self, model: &Self::Model, batch: Self::Batch, epoch: usize) -> Tensor<1>;
+    /// What [`loss`](Self::loss) takes of a batch in epoch `epoch` (from 0).
+    fn feed(&self, batch: Self::Batch, epoch: usize) -> Feed;
+    /// Mean loss over a batch, (1), by operations that depend on the shapes of what was placed alone:
+    /// they may be recorded and run again for other batches.
+    fn loss(&self, model: &Self::Model, batch: Placed) -> Tensor<1>;
     /// Whether there is a validation part.
     fn validates(&self) -> bool;
     /// Measures a model, without autodiff, on the validation part.
@@ -152,10 +158,10 @@ pub fn train<O: Objective>(task: &Task<O>) -> Result<Ended> {
 struct Trainer<'a, O: Objective> {
     task: &'a Task<'a, O>,
     model: O::Model,
-    optimizer: ModuleOptimizer,
+    optimizer: Adam,
     progress: Progress,
     schedule: Schedule,
-    autodiff: Device,
+    recorder: Recorder<Tensor<1>>,
 }
 
 impl<'a, O: Objective> Trainer<'a, O> {
@@ -164,22 +170,23 @@ impl<'a, O: Objective> Trainer<'a, O> {
         let autodiff = task.device.clone().autodiff();
         let model = seeded(task.seed, &autodiff, |device| task.objective.init(device))?;
         let exempt = |name: &str| task.objective.is_exempt_from_decay(name);
-        let build = |model: &O::Model| optimizer::build(task.training, model, exempt);
-        let optimizer = build(&model);
+        let optimizer = Adam::new(task.training, &model, exempt);
         let path = last_checkpoint(task.folder);
         let (model, optimizer, progress) = if path.exists() {
-            checkpoint::load(&path, model, build)?
+            checkpoint::load(&path, model, optimizer, task.device)?
         } else {
             (model, optimizer, Progress::default())
         };
         let steps = task.objective.batches().div_ceil(task.training.accumulate);
+        // The losses of batches that share a step come before it: that is not one recording.
+        let launch = task.training.launch || task.training.accumulate > 1;
         Ok(Self {
             task,
-            model,
+            model: optimizer::own_memory(model),
             optimizer,
             progress,
             schedule: Schedule::new(task.training, steps),
-            autodiff,
+            recorder: Recorder::new(&autodiff, launch),
         })
     }
 
@@ -244,35 +251,28 @@ impl<'a, O: Objective> Trainer<'a, O> {
             let group = (batches - group_start).min(training.accumulate);
             let windows = ((group_start + group) * training.batch_size).min(objective.samples())
                 - group_start * training.batch_size;
-            self.autodiff.seed(random::stream(
-                self.task.seed,
-                "dropout",
-                (self.progress.epoch * batches + index) as u64,
-            ));
             let count = objective.count(&batch);
-            let loss = objective.loss(&self.model, batch, self.progress.epoch);
-            let value = f64::from(loss.clone().into_scalar::<f32>());
+            let feed = objective.feed(batch, self.progress.epoch);
+            let position = (self.progress.epoch * batches + index) as u64;
+            lr = self.schedule.lr(self.progress.step);
+            let value = if group > 1 {
+                let share = count as f64 / windows as f64;
+                self.part_of_step(feed, position, share, &mut accumulator)
+            } else {
+                self.step(feed, position, lr)?
+            };
             if !value.is_finite() {
                 return Err(self.diverged(value));
             }
-            let scaled = if group > 1 {
-                loss * (count as f64 / windows as f64)
-            } else {
-                loss
-            };
-            let grads = GradientsParams::from_grads(scaled.backward(), &self.model);
-            accumulator.accumulate(&self.model, grads);
             self.progress.loss_sum += value * count as f64;
             self.progress.loss_count += count;
             self.progress.batch += 1;
             let stepped = self.progress.batch - group_start == group;
             if stepped {
-                lr = self.schedule.lr(self.progress.step);
-                let mut grads = accumulator.grads();
-                if training.clip_norm > 0.0 {
-                    grads = optimizer::clip_by_global_norm(&self.model, grads, training.clip_norm);
+                if group > 1 {
+                    let grads = accumulator.grads();
+                    self.model = self.optimizer.step(lr, self.model.clone(), grads);
                 }
-                self.model = self.optimizer.step(lr, self.model.clone(), grads);
                 self.progress.step += 1;
             }
             bar.inc(count as u64);
@@ -300,6 +300,51 @@ impl<'a, O: Objective> Trainer<'a, O> {
         self.progress.loader_seconds = loader_before + loader.as_secs_f64();
         self.close_epoch(lr, before + started.elapsed().as_secs_f64(), &bar)?;
         Ok(true)
+    }
+
+    /// A step on a batch; its loss. `position` counts batches through the run.
+    fn step(&mut self, feed: Feed, position: u64, lr: f64) -> Result<f64> {
+        let objective = self.task.objective;
+        let mut arrays = Feed::default();
+        arrays.push(self.optimizer.course(lr).to_vec(), [3]);
+        arrays.push(self.seeds(position).to_vec(), [2]);
+        arrays.append(feed);
+        let (model, optimizer) = (&mut self.model, &mut self.optimizer);
+        let loss = self.recorder.run(arrays, |mut placed| {
+            let course = placed.take::<1>().inner();
+            let seeds = placed.take::<1>().inner();
+            let loss = dropout::seeded(seeds, || objective.loss(model, placed));
+            let grads = GradientsParams::from_grads(loss.backward(), model);
+            *model = optimizer.apply(model.clone(), grads, course);
+            loss.inner()
+        })?;
+        self.optimizer.count_step();
+        Ok(f64::from(host(loss)?[0]))
+    }
+
+    /// The loss of a batch that is a `share` of its step, and its gradients, added.
+    fn part_of_step(
+        &self,
+        feed: Feed,
+        position: u64,
+        share: f64,
+        accumulator: &mut GradientsAccumulator<O::Model>,
+    ) -> f64 {
+        let device = self.task.device;
+        let placed = feed.place(&device.clone().autodiff());
+        let seeds = Tensor::from_floats(self.seeds(position), device);
+        let loss = dropout::seeded(seeds, || self.task.objective.loss(&self.model, placed));
+        let value = f64::from(loss.clone().into_scalar::<f32>());
+        let grads = GradientsParams::from_grads((loss * share).backward(), &self.model);
+        accumulator.accumulate(&self.model, grads);
+        value
+    }
+
+    /// Seeds of the dropout at a position.
+    fn seeds(&self, position: u64) -> [f32; 2] {
+        let draw = random::stream(self.task.seed, "dropout", position);
+        let whole = |bits: u64| (bits % SEEDS as u64) as f32;
+        [whole(draw), whole(draw >> 32)]
     }
 
     /// Validates, keeps the best weights, records the epoch and moves on to the next.

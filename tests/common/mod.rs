@@ -200,7 +200,7 @@ pub fn assert_close(what: &str, found: &[f32], expected: &[f32], tolerance: f64)
 
 /// Loads parameters that must fit exactly.
 pub fn load<M: Module>(module: M, dict: &StateDict) -> M {
-    let (module, mismatch) = state_dict::apply(module, dict, None);
+    let (module, mismatch) = state_dict::apply(module, dict);
     assert!(mismatch.is_empty(), "{mismatch:?}");
     module
 }

@@ -58,6 +58,9 @@ pub struct TrainingFlags {
     /// Steps between checkpoints inside an epoch, 0 for one per epoch [default: 0]
     #[arg(long, value_name = "N")]
     checkpoint_steps: Option<usize>,
+    /// On a GPU: launch the kernels of a step one by one instead of running a recording of them
+    #[arg(long)]
+    launch: bool,
 }
 
 impl TrainingFlags {
@@ -79,6 +82,7 @@ impl TrainingFlags {
             ("training.metric", value(&self.metric)),
             ("training.patience", value(&self.patience)),
             ("training.checkpoint_steps", value(&self.checkpoint_steps)),
+            ("training.launch", value(&self.launch.then_some(true))),
         ]
     }
 }

@@ -88,6 +88,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         max_new_tokens: count,
         eos: vec![],
         vocabulary: rows,
+        launch: args.computing.launch,
     };
     let timed = |count: usize| -> Result<(f64, Vec<Vec<u32>>)> {
         let options = options(count);

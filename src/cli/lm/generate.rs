@@ -66,6 +66,7 @@ pub fn run(args: &GenerateArgs) -> Result<()> {
         max_new_tokens: args.max_new_tokens,
         eos: eos.clone(),
         vocabulary: tokenizer.size(),
+        launch: args.computing.launch,
     };
     let mut streams: Vec<TextStream> = ids
         .iter()

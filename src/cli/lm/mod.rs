@@ -44,6 +44,9 @@ struct Computing {
     /// How matrices are kept in memory; everything else is f32 [default: as in the file]
     #[arg(long, value_name = "TYPE")]
     dtype: Option<Storage>,
+    /// On a GPU: launch the kernels of a token one by one instead of running a recording of them
+    #[arg(long)]
+    launch: bool,
 }
 
 /// How tokens are chosen.

@@ -164,6 +164,9 @@ pub struct TrainArgs {
     /// Matrix products in bf16, weights and everything else in f32; for a GPU
     #[arg(long, help_heading = "Training")]
     bf16: bool,
+    /// On a GPU: launch the kernels of a step one by one instead of running a recording of them
+    #[arg(long, help_heading = "Training")]
+    launch: bool,
     /// Seed of weights and order
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Training")]
     seed: u64,
@@ -327,6 +330,7 @@ fn start(args: &TrainArgs) -> Result<(RunFolder, LmRun)> {
         beta2: args.beta2,
         clip_norm: args.clip_norm,
         bf16: args.bf16,
+        launch: args.launch,
     };
     training.validate()?;
     let now = jiff::Zoned::now();

@@ -8,12 +8,12 @@
 //! Source: Shao et al., STID (arXiv:2208.05233), §3.
 
 use burn::module::Module;
-use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
+use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, activation::relu};
 
 use super::output_layer;
 use crate::forecast::data::Sizes;
-use crate::nn::linear;
+use crate::nn::{Dropout, linear};
 
 /// One residual perceptron.
 #[derive(Module, Debug)]
@@ -49,7 +49,7 @@ impl Readout {
                 })
                 .collect(),
             head: output_layer(width, sizes, anchor, device),
-            dropout: DropoutConfig::new(dropout).init(),
+            dropout: Dropout::new(dropout),
         }
     }
 

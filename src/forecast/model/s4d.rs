@@ -10,7 +10,7 @@
 //! Models" (arXiv:2206.11893): S4D-Lin, listing 1. d_state counts real numbers, so N/2 modes.
 
 use burn::module::{Module, Param};
-use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
+use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{
     Device, Distribution, Int, Tensor, TensorData,
     activation::{gelu, sigmoid},
@@ -21,7 +21,7 @@ use super::output_layer;
 use crate::forecast::config::ForecastConfig;
 use crate::forecast::data::{Input, Sizes};
 use crate::models::ModelConfig;
-use crate::nn::{linear, rms_norm};
+use crate::nn::{Dropout, linear, rms_norm};
 use crate::ops::matmul::matmul;
 
 /// A layer; see the module above. m channels, n modes each.
@@ -146,7 +146,7 @@ impl S4dForecaster {
                 .map(|_| S4dLayer::new(m, modes, (model.dt_min, model.dt_max), device))
                 .collect(),
             head: output_layer(m, sizes, config.anchor, device),
-            dropout: DropoutConfig::new(model.dropout).init(),
+            dropout: Dropout::new(model.dropout),
         }
     }
 

@@ -16,7 +16,7 @@
 //! learned graph of Graph WaveNet (arXiv:1906.00121).
 
 use burn::module::Module;
-use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
+use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 
 use super::embedding::{AdaptiveGraph, Inputs};
@@ -26,7 +26,9 @@ use crate::forecast::config::{ForecastConfig, Head};
 use crate::forecast::data::{Input, Sizes};
 use crate::forecast::graph::GivenGraph;
 use crate::models::ModelConfig;
-use crate::nn::{BlockState, ConvType, EdgeLearnerConfig, Mixer, MixerKind, linear, rms_norm};
+use crate::nn::{
+    BlockState, ConvType, Dropout, EdgeLearnerConfig, Mixer, MixerKind, linear, rms_norm,
+};
 
 /// The forecaster; see the module above.
 #[derive(Module, Debug)]
@@ -97,7 +99,7 @@ impl TgMambaForecaster {
                 device,
             ),
             inputs,
-            dropout: DropoutConfig::new(model.dropout).init(),
+            dropout: Dropout::new(model.dropout),
             all_steps,
             mixes,
         }

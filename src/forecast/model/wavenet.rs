@@ -16,7 +16,7 @@
 //! last step where a history longer than the receptive field leaves several.
 
 use burn::module::Module;
-use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::{
     Device, Tensor,
     activation::{relu, sigmoid, tanh},
@@ -29,8 +29,8 @@ use crate::forecast::data::{Input, Sizes};
 use crate::forecast::graph::GivenGraph;
 use crate::models::ModelConfig;
 use crate::nn::graph_conv::propagate;
-use crate::nn::linear;
 use crate::nn::propagation::row_normalised;
+use crate::nn::{Dropout, linear};
 
 /// Steps of the diffusion.
 const DIFFUSION: usize = 2;
@@ -90,7 +90,7 @@ impl GraphWaveNet {
                 .collect(),
             end: layer(skip, 2 * skip),
             head: output_layer(2 * skip, sizes, config.anchor, device),
-            dropout: DropoutConfig::new(model.dropout).init(),
+            dropout: Dropout::new(model.dropout),
             skip,
         }
     }

@@ -26,6 +26,7 @@ use crate::nn::mamba2::NormScale;
 use crate::nn::projection::project;
 use crate::nn::{Mamba, Mamba2, Mamba2State, MambaState};
 use crate::ops::dense::{WeightLayout, dense};
+use crate::ops::overwrite::overwrite;
 use crate::ops::rms_norm;
 
 /// A language model.
@@ -82,6 +83,48 @@ pub enum LayerState {
 pub struct ModelState {
     /// A state per layer.
     pub layers: Vec<LayerState>,
+}
+
+impl ModelState {
+    /// This state with other values; see [`overwrite`].
+    ///
+    /// # Panics
+    /// If the other is of another model or batch.
+    pub fn overwrite(self, new: Self) -> Self {
+        let layers = self.layers.into_iter().zip(new.layers);
+        let layers = layers.map(|pair| match pair {
+            (LayerState::Mamba(old), LayerState::Mamba(new)) => LayerState::Mamba(MambaState {
+                conv: overwrite(old.conv, new.conv),
+                ssm: overwrite(old.ssm, new.ssm),
+            }),
+            (LayerState::Mamba2(old), LayerState::Mamba2(new)) => LayerState::Mamba2(Mamba2State {
+                conv: overwrite(old.conv, new.conv),
+                ssm: overwrite(old.ssm, new.ssm),
+            }),
+            _ => panic!("the state of another model"),
+        });
+        Self {
+            layers: layers.collect(),
+        }
+    }
+
+    /// The same values in memory that nobody else holds.
+    pub fn own_memory(self) -> Self {
+        let layers = self.layers.iter().map(|layer| match layer {
+            LayerState::Mamba(state) => LayerState::Mamba(MambaState {
+                conv: state.conv.zeros_like(),
+                ssm: state.ssm.zeros_like(),
+            }),
+            LayerState::Mamba2(state) => LayerState::Mamba2(Mamba2State {
+                conv: state.conv.zeros_like(),
+                ssm: state.ssm.zeros_like(),
+            }),
+        });
+        let place = Self {
+            layers: layers.collect(),
+        };
+        place.overwrite(self)
+    }
 }
 
 impl LanguageModelConfig {

@@ -13,10 +13,13 @@ impl<B: AdamBackend, C: CheckpointStrategy> AdamBackend for Autodiff<B, C> {
         grad: FloatTensor<Self>,
         first: FloatTensor<Self>,
         second: FloatTensor<Self>,
+        factor: FloatTensor<Self>,
+        course: FloatTensor<Self>,
         step: AdamStep,
     ) -> Stepped<Self> {
         let [value, grad, first, second] = [value, grad, first, second].map(|t| t.into_primitive());
-        let out = B::adam(value, grad, first, second, step);
+        let [factor, course] = [factor, course].map(|t| t.into_primitive());
+        let out = B::adam(value, grad, first, second, factor, course, step);
         Stepped {
             value: Self::from_inner(out.value),
             first: Self::from_inner(out.first),

@@ -5,9 +5,7 @@ use burn::backend::{Backend, ExtensionType, backend_extension, tensor::FloatTens
 /// Numbers of a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamStep {
-    /// Learning rate η.
-    pub rate: f32,
-    /// Decoupled decay λ, the learning rate within it.
+    /// Decoupled decay λ.
     pub decay: f32,
     /// Penalty λ₂ that goes through the moments.
     pub penalty: f32,
@@ -17,10 +15,6 @@ pub struct AdamStep {
     pub beta2: f32,
     /// ε.
     pub epsilon: f32,
-    /// 1 - β₁ᵗ.
-    pub correction1: f32,
-    /// 1 - β₂ᵗ.
-    pub correction2: f32,
 }
 
 /// What a step writes.
@@ -40,13 +34,15 @@ pub struct Stepped<B: Backend> {
     Fusion: cfg(feature = "fusion")
 )]
 pub trait AdamBackend: Backend {
-    /// Everything of one shape, in f32.
-    #[fusion(meta = |value, _grad, _first, _second, _step| meta::stepped(value))]
+    /// value, grad and moments of one shape, factor (1) and course (3), in f32.
+    #[fusion(meta = |value, _grad, _first, _second, _factor, _course, _step| meta::stepped(value))]
     fn adam(
         value: FloatTensor<Self>,
         grad: FloatTensor<Self>,
         first: FloatTensor<Self>,
         second: FloatTensor<Self>,
+        factor: FloatTensor<Self>,
+        course: FloatTensor<Self>,
         step: AdamStep,
     ) -> Stepped<Self>;
 

@@ -1,4 +1,4 @@
-//! The step on the GPU: one launch for each parameter.
+//! The step on the GPU: one launch for each parameter, in its memory and that of its moments.
 
 use burn::backend::{TensorMetadata, tensor::FloatTensor};
 use burn::tensor::DType;
@@ -12,32 +12,29 @@ type T = FloatTensor<CubeBackend>;
 
 #[cube(launch_unchecked, address_type = "dynamic")]
 fn step_kernel(
-    value: &[f32],
+    value: &mut [f32],
     grad: &[f32],
-    first: &[f32],
-    second: &[f32],
-    new_value: &mut [f32],
-    new_first: &mut [f32],
-    new_second: &mut [f32],
+    first: &mut [f32],
+    second: &mut [f32],
+    factor: &[f32],
+    course: &[f32],
     count: usize,
-    rate: f32,
     decay: f32,
     penalty: f32,
     beta1: f32,
     beta2: f32,
     epsilon: f32,
-    correction1: f32,
-    correction2: f32,
 ) {
     if ABSOLUTE_POS < count {
+        let rate = course[0];
         let p = value[ABSOLUTE_POS];
-        let g = grad[ABSOLUTE_POS] + penalty * p;
+        let g = grad[ABSOLUTE_POS] * factor[0] + penalty * p;
         let m = beta1 * first[ABSOLUTE_POS] + (1.0f32 - beta1) * g;
         let v = beta2 * second[ABSOLUTE_POS] + (1.0f32 - beta2) * g * g;
-        let root = (v / correction2).sqrt() + epsilon;
-        new_value[ABSOLUTE_POS] = (1.0f32 - decay) * p - m / correction1 / root * rate;
-        new_first[ABSOLUTE_POS] = m;
-        new_second[ABSOLUTE_POS] = v;
+        let root = (v / course[2]).sqrt() + epsilon;
+        value[ABSOLUTE_POS] = (1.0f32 - rate * decay) * p - m / course[1] / root * rate;
+        first[ABSOLUTE_POS] = m;
+        second[ABSOLUTE_POS] = v;
     }
 }
 
@@ -68,39 +65,40 @@ fn squares_kernel(sum: &[f32], x: &[f32], out: &mut [f32], count: usize) {
 }
 
 impl AdamBackend for CubeBackend {
-    fn adam(value: T, grad: T, first: T, second: T, step: AdamStep) -> Stepped<Self> {
-        let shape = value.shape();
-        let count = shape.num_elements();
+    fn adam(
+        value: T,
+        grad: T,
+        first: T,
+        second: T,
+        factor: T,
+        course: T,
+        step: AdamStep,
+    ) -> Stepped<Self> {
+        let count = value.shape().num_elements();
+        // A strided tensor becomes a new one; every other keeps its memory.
         let [value, grad, first, second] = [value, grad, first, second].map(into_contiguous);
-        let out = [0; 3].map(|_| empty(&value, shape.clone(), DType::F32));
-        let [new_value, new_first, new_second] = out.clone();
         let client = value.client.clone();
-        // SAFETY: units beyond the end do nothing; all tensors have the same number of elements.
+        // SAFETY: units beyond the end do nothing; value, gradient and moments have `count` numbers.
         unsafe {
             step_kernel::launch_unchecked(
                 &client,
                 elementwise(count),
                 CubeDim::new_1d(ELEMENTWISE),
                 value.required_address_type(),
-                value.into_buffer_arg(),
+                value.clone().into_buffer_arg(),
                 grad.into_buffer_arg(),
-                first.into_buffer_arg(),
-                second.into_buffer_arg(),
-                new_value.into_buffer_arg(),
-                new_first.into_buffer_arg(),
-                new_second.into_buffer_arg(),
+                first.clone().into_buffer_arg(),
+                second.clone().into_buffer_arg(),
+                into_contiguous(factor).into_buffer_arg(),
+                into_contiguous(course).into_buffer_arg(),
                 count,
-                step.rate,
                 step.decay,
                 step.penalty,
                 step.beta1,
                 step.beta2,
                 step.epsilon,
-                step.correction1,
-                step.correction2,
             );
         }
-        let [value, first, second] = out;
         Stepped {
             value,
             first,

@@ -16,25 +16,37 @@ fn tensor(values: Vec<f32>, shape: &Shape) -> T {
 }
 
 impl AdamBackend for Flex {
-    fn adam(value: T, grad: T, first: T, second: T, step: AdamStep) -> Stepped<Self> {
+    fn adam(
+        value: T,
+        grad: T,
+        first: T,
+        second: T,
+        factor: T,
+        course: T,
+        step: AdamStep,
+    ) -> Stepped<Self> {
         let shape = value.shape();
+        let (factor, course) = (factor.to_contiguous(), course.to_contiguous());
+        let factor = factor.storage::<f32>()[0];
+        let course = course.storage::<f32>();
+        let (rate, corrections) = (course[0], [course[1], course[2]]);
         let [value, grad, first, second] = [value, grad, first, second].map(|t| t.to_contiguous());
         let mut p = value.storage::<f32>().to_vec();
         let mut m = first.storage::<f32>().to_vec();
         let mut v = second.storage::<f32>().to_vec();
         let g = grad.storage::<f32>();
-        let (keep, rate) = (1.0 - step.decay, step.rate);
+        let keep = 1.0 - rate * step.decay;
         p.par_chunks_mut(BLOCK)
             .zip(m.par_chunks_mut(BLOCK))
             .zip(v.par_chunks_mut(BLOCK))
             .zip(g.par_chunks(BLOCK))
             .for_each(|(((p, m), v), g)| {
                 for (((p, m), v), g) in p.iter_mut().zip(m).zip(v).zip(g) {
-                    let g = g + step.penalty * *p;
+                    let g = g * factor + step.penalty * *p;
                     *m = step.beta1 * *m + (1.0 - step.beta1) * g;
                     *v = step.beta2 * *v + (1.0 - step.beta2) * g * g;
-                    let root = (*v / step.correction2).sqrt() + step.epsilon;
-                    *p = keep * *p - *m / step.correction1 / root * rate;
+                    let root = (*v / corrections[1]).sqrt() + step.epsilon;
+                    *p = keep * *p - *m / corrections[0] / root * rate;
                 }
             });
         Stepped {

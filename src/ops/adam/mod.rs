@@ -1,13 +1,14 @@
 //! A step of Adam or AdamW on one tensor, and sums of squares, each as one pass over memory.
 //!
 //! ```text
-//! g <- g + λ₂ p
+//! g <- s g + λ₂ p
 //! m <- β₁ m + (1 - β₁) g          v <- β₂ v + (1 - β₂) g²
-//! p <- (1 - λ) p - η (m / c₁) / (√(v / c₂) + ε)          c = 1 - βᵗ
+//! p <- (1 - η λ) p - η (m / c₁) / (√(v / c₂) + ε)          c = 1 - βᵗ
 //! ```
 //!
 //! In tensor operations that is a dozen kernels for each parameter, which for small models is most
-//! of what a training step launches.
+//! of what a training step launches. What changes from step to step, s, η and c, is read from
+//! tensors, so that a recorded step can be run again.
 //!
 //! Sources: Kingma & Ba (arXiv:1412.6980); Loshchilov & Hutter (arXiv:1711.05101).
 
@@ -39,25 +40,43 @@ pub struct Moments<const D: usize> {
     pub second: Tensor<D>,
 }
 
-/// The step above; tensors that are not f32 go through [`reference::adam`].
+/// The step above, with the factor s, (1), and the course (η, c₁, c₂), (3), both in f32. Tensors that
+/// are not f32 go through [`reference::adam`].
+///
+/// On a GPU the new values are written into the memory of the old ones: whoever else holds those
+/// tensors sees them change.
 ///
 /// # Panics
 /// If the shapes differ.
-pub fn adam<const D: usize>(x: Moments<D>, grad: Tensor<D>, step: AdamStep) -> Moments<D> {
+pub fn adam<const D: usize>(
+    x: Moments<D>,
+    grad: Tensor<D>,
+    factor: Tensor<1>,
+    course: Tensor<1>,
+    step: AdamStep,
+) -> Moments<D> {
     let shape = x.value.dims();
     assert!(
         grad.dims() == shape && x.first.dims() == shape && x.second.dims() == shape,
         "adam: a parameter of {shape:?}, its gradient of {:?}",
         grad.dims()
     );
+    assert!(
+        factor.dims() == [1] && course.dims() == [3],
+        "adam: a factor of {:?}, a course of {:?}",
+        factor.dims(),
+        course.dims()
+    );
     if !has_kernel(&x.value.device(), x.value.dtype()) || grad.dtype() != DType::F32 {
-        return reference::adam(x, grad, step);
+        return reference::adam(x, grad, factor, course, step);
     }
     let out = Dispatch::adam(
         x.value.into_dispatch(),
         grad.into_dispatch(),
         x.first.into_dispatch(),
         x.second.into_dispatch(),
+        factor.into_dispatch(),
+        course.into_dispatch(),
         step,
     );
     Moments {

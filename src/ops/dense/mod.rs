@@ -5,11 +5,11 @@
 //! Y[r, j] = Σ_k X[r, k] W[j, k]        weights (out, in), as embeddings are
 //! ```
 //!
-//! Activations and results are f32, weights f32, bf16 or f16. On the CPU a few rows, which is what a
-//! language model multiplies when it writes token after token, take one pass over the weights as
-//! they are stored: the time is that of reading them. Each element is summed in an order that
-//! depends neither on the number of rows nor on threads. On a GPU the product is taken in the type of
-//! the weights.
+//! Activations and results are f32, weights f32, bf16 or f16. A few rows, which is what a language
+//! model multiplies when it writes token after token, take one pass over the weights as they are
+//! stored: the time is that of reading them. Each element is summed in f32 in an order that depends
+//! neither on the number of rows nor on threads. Many rows on a GPU are multiplied in the type of the
+//! weights.
 
 mod autodiff;
 mod backend;
@@ -44,6 +44,9 @@ pub enum WeightLayout {
 /// Rows up to which the CPU reads the weights once for all rows.
 pub const FEW_ROWS: usize = 16;
 
+/// Rows up to which a GPU does.
+pub const FEW_ROWS_GPU: usize = 8;
+
 static HALF: AtomicBool = AtomicBool::new(false);
 
 /// Takes products of f32 operands in bf16 from now on, in all threads: their operands are rounded,
@@ -76,7 +79,9 @@ pub fn dense(x: Tensor<2>, weight: Tensor<2>, layout: WeightLayout) -> Tensor<2>
     );
     let device = x.device();
     let cpu = is_cpu(&device);
-    if cpu && rows <= FEW_ROWS && !device.is_autodiff() && x.dtype() == DType::F32 {
+    let few = rows <= if cpu { FEW_ROWS } else { FEW_ROWS_GPU };
+    let stored = matches!(weight.dtype(), DType::F32 | DType::BF16 | DType::F16);
+    if few && stored && !device.is_autodiff() && x.dtype() == DType::F32 {
         return Tensor::from_dispatch(Dispatch::few_rows(
             x.into_dispatch(),
             weight.into_dispatch(),

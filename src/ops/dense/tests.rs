@@ -67,6 +67,30 @@ fn few_and_many_rows_of_every_stored_type() {
     }
 }
 
+#[cfg(feature = "wgpu")]
+#[test]
+#[ignore = "needs a GPU or Mesa's software Vulkan"]
+fn few_rows_are_the_sums_on_a_gpu() {
+    let device = Device::wgpu(Default::default());
+    for layout in [WeightLayout::InOut, WeightLayout::OutIn] {
+        for sizes in [
+            [1, 1, 1],
+            [1, 37, 50],
+            [3, 130, 68],
+            [8, 300, 20],
+            [2, 1100, 33],
+            [9, 21, 18],
+        ] {
+            let (x, w) = operands(sizes, layout, FloatDType::F32);
+            let wanted = sums(&wide(&x), &wide(&w), sizes, layout);
+            let [x, w] = [x, w].map(|t| Tensor::from_data(t.into_data(), &device));
+            let y: Vec<f32> = dense(x, w, layout).into_data().iter::<f32>().collect();
+            let error = error(&y, &wanted);
+            assert!(error < 1e-6, "{layout:?} {sizes:?}: {error:e}");
+        }
+    }
+}
+
 #[test]
 fn rows_do_not_depend_on_each_other() {
     for layout in [WeightLayout::InOut, WeightLayout::OutIn] {
