@@ -10,7 +10,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use super::config::{OptimizerKind, TrainingConfig};
 use crate::nn::state_dict::param_ids;
 use crate::ops::adam::{AdamStep, Moments, adam, add_squares};
-use crate::ops::overwrite::overwrite;
+use crate::ops::overwrite::copied;
 
 /// Added to the root of the second moment.
 const EPSILON: f32 = 1e-8;
@@ -217,9 +217,7 @@ impl ModuleMapper for Copier {
         param.map(|tensor| {
             let grads = tensor.is_require_grad();
             let strategy = tensor.gradient_checkpointing_strategy();
-            let value = tensor.inner();
-            let place = Tensor::zeros(value.dims(), (&value.device(), value.dtype()));
-            let copy = tracked(overwrite(place, value), strategy);
+            let copy = tracked(copied(tensor.inner()), strategy);
             match grads {
                 true => copy.require_grad(),
                 false => copy,

@@ -26,7 +26,7 @@ use crate::nn::mamba2::NormScale;
 use crate::nn::projection::project;
 use crate::nn::{Mamba, Mamba2, Mamba2State, MambaState};
 use crate::ops::dense::{WeightLayout, dense};
-use crate::ops::overwrite::overwrite;
+use crate::ops::overwrite::{copied, overwrite};
 use crate::ops::rms_norm;
 
 /// A language model.
@@ -110,20 +110,19 @@ impl ModelState {
 
     /// The same values in memory that nobody else holds.
     pub fn own_memory(self) -> Self {
-        let layers = self.layers.iter().map(|layer| match layer {
+        let layers = self.layers.into_iter().map(|layer| match layer {
             LayerState::Mamba(state) => LayerState::Mamba(MambaState {
-                conv: state.conv.zeros_like(),
-                ssm: state.ssm.zeros_like(),
+                conv: copied(state.conv),
+                ssm: copied(state.ssm),
             }),
             LayerState::Mamba2(state) => LayerState::Mamba2(Mamba2State {
-                conv: state.conv.zeros_like(),
-                ssm: state.ssm.zeros_like(),
+                conv: copied(state.conv),
+                ssm: copied(state.ssm),
             }),
         });
-        let place = Self {
+        Self {
             layers: layers.collect(),
-        };
-        place.overwrite(self)
+        }
     }
 }
 

@@ -35,3 +35,11 @@ pub fn overwrite<const D: usize>(target: Tensor<D>, source: Tensor<D>) -> Tensor
         source.into_dispatch(),
     ))
 }
+
+/// The values of `source` in contiguous memory that nobody else holds.
+pub fn copied<const D: usize>(source: Tensor<D>) -> Tensor<D> {
+    // Along one axis: with several, a GPU may get padded rows.
+    let count = source.shape().num_elements();
+    let place = Tensor::<1>::zeros([count], (&source.device(), source.dtype()));
+    overwrite(place.reshape(source.dims()), source)
+}
