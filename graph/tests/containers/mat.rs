@@ -128,3 +128,20 @@ fn damaged_files_are_errors() {
         });
     }
 }
+
+#[test]
+fn an_empty_variable_of_impossible_shape_is_refused() {
+    let path = fixture("mat/v73.mat");
+    let mut bytes = std::fs::read(&path).unwrap();
+    // The shape of an empty variable is its data: 0 x 3.
+    let at = bytes
+        .windows(16)
+        .position(|w| w[..8] == [0; 8] && w[8..] == 3u64.to_le_bytes())
+        .unwrap();
+    let shape = Mat::parse(&bytes, &path).unwrap().read("empty").unwrap();
+    assert_eq!(shape.shape(), [0, 3]);
+    bytes[at + 8..at + 16].copy_from_slice(&u64::MAX.to_le_bytes());
+    let mat = Mat::parse(&bytes, &path).unwrap();
+    let message = mat.read("empty").unwrap_err().to_string();
+    assert!(message.contains("empty"), "{message}");
+}

@@ -81,12 +81,14 @@ impl Hdf5Mat {
             "double" | "single" | "logical" | "int8" | "int16" | "int32" | "int64" | "uint8"
             | "uint16" | "uint32" | "uint64" => {
                 if count(&info.shape) == Some(0) {
-                    let empty = ArrayD::zeros(IxDyn(&info.shape));
-                    return Ok(match info.class.as_str() {
-                        "double" => Array::F64(empty),
-                        "single" => Array::F32(empty.mapv(|v: f64| v as f32)),
-                        _ => Array::I64(empty.mapv(|v| v as i64)),
-                    });
+                    // A zero beside axes too long for any memory is refused like other shapes.
+                    let shape = IxDyn(&info.shape);
+                    let path = self.path();
+                    return match info.class.as_str() {
+                        "double" => shaped(path, name, shape, vec![]).map(Array::F64),
+                        "single" => shaped(path, name, shape, vec![]).map(Array::F32),
+                        _ => shaped(path, name, shape, vec![]).map(Array::I64),
+                    };
                 }
                 Ok(match self.file.read(path)? {
                     Array::F32(a) => Array::F32(upright(a)),

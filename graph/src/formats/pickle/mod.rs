@@ -98,7 +98,9 @@ impl Sparse {
     /// # Errors
     /// [`Error::File`] when it would take more than 2^28 entries.
     pub fn to_dense(&self, path: &Path, field: &str) -> Result<Array2<f32>> {
-        let n = self.shape.0.checked_mul(self.shape.1);
+        // A zero beside a long axis is no array either.
+        let (rows, columns) = self.shape;
+        let n = rows.max(1).checked_mul(columns.max(1));
         if n.is_none_or(|n| n > 1 << 28) {
             return Err(Error::file(
                 path,
