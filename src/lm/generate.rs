@@ -107,7 +107,7 @@ impl<'a> Decoder<'a> {
         let (model, state) = (self.model, &mut self.state);
         self.recorder.run(feed, |mut placed| {
             let (logits, next) = model.step(placed.take_ints(), state.clone());
-            *state = state.clone().overwrite(next);
+            *state = next;
             logits
         })
     }

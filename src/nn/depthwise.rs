@@ -3,7 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Distribution, Tensor, activation::silu};
 
-use crate::ops::causal_conv1d;
+use crate::ops::causal_conv1d::{causal_conv1d, causal_conv1d_update};
 
 /// Taps and offsets of [`causal_conv1d`](crate::ops::causal_conv1d), stored as PyTorch stores a
 /// depthwise convolution.
@@ -68,6 +68,25 @@ impl DepthwiseConv {
             true,
         );
         (y.reshape([b, v, l, d]), last.reshape([b, v, k - 1, d]))
+    }
+
+    /// As [`forward`](Self::forward) on x, (b, l, d), after `past`, (b, k-1, d); k > 1. With `in_place`
+    /// and one step a GPU writes the last inputs into the memory of `past`.
+    pub fn after(
+        &self,
+        x: Tensor<3>,
+        past: Option<Tensor<3>>,
+        in_place: bool,
+    ) -> (Tensor<3>, Tensor<3>) {
+        let (weight, bias) = self.taps();
+        match past {
+            Some(past) if in_place && x.dims()[1] == 1 => {
+                let x = x.squeeze_dim(1);
+                let (y, last) = causal_conv1d_update(x, weight, bias, past, true);
+                (y.unsqueeze_dim(1), last)
+            }
+            past => causal_conv1d(x, weight, bias, past, None, true),
+        }
     }
 
     /// Taps (d, k) and offset (d).

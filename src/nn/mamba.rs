@@ -23,9 +23,8 @@ use serde::{Deserialize, Serialize};
 
 use super::depthwise::DepthwiseConv;
 use super::projection::{project, project_part};
-use crate::ops::{
-    ChannelStep, SelectiveScanInput, causal_conv1d, selective_scan, selective_state_update,
-};
+use crate::ops::part::last_part;
+use crate::ops::{ChannelStep, SelectiveScanInput, selective_scan, selective_state_update};
 
 /// How dt_proj starts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,6 +140,9 @@ pub struct MambaState {
     pub conv: Tensor<3>,
     /// State of the scan, (b, d, n).
     pub ssm: Tensor<3>,
+    /// Whether a single token may write the next state into this memory on a GPU: where nobody else
+    /// holds it.
+    pub in_place: bool,
 }
 
 impl MambaConfig {
@@ -251,6 +253,7 @@ impl Mamba {
         MambaState {
             conv: Tensor::zeros([batch, k - 1, d], device),
             ssm: Tensor::zeros([batch, d, n], device),
+            in_place: false,
         }
     }
 
@@ -270,32 +273,40 @@ impl Mamba {
     ) -> (Tensor<3>, MambaState) {
         let [d, n] = self.a_log.lazy_shape().dims();
         let [r, _] = self.dt_proj.weight.lazy_shape().dims();
+        let in_place = state
+            .as_ref()
+            .is_some_and(|s| s.in_place && u.dims()[1] == 1);
         let (conv, ssm) = state.map(|s| (s.conv, s.ssm)).unzip();
         let masked = |x: Tensor<3>| match mask {
             Some(mask) => x * mask.clone(),
             None => x,
         };
         let xz = project(&self.in_proj, u);
-        let (x, z) = (xz.clone().narrow(2, 0, d), xz.narrow(2, d, d));
-        let (weight, bias) = self.conv1d.taps();
-        let (x, conv) = causal_conv1d(masked(x), weight, bias, conv, None, true);
+        let (x, z) = (last_part(xz.clone(), 0, d), last_part(xz, d, d));
+        let (x, conv) = self.conv1d.after(masked(x), conv, in_place);
         let x = masked(x);
         let projected = project(&self.x_proj, x.clone());
-        let delta = project_part(&self.dt_proj, projected.clone().narrow(2, 0, r));
+        let part = |start: usize, len: usize| last_part(projected.clone(), start, len);
+        let delta = project_part(&self.dt_proj, part(0, r));
         let input = SelectiveScanInput {
             u: x,
             delta,
             a: self.decay.clone().unwrap_or_else(|| self.rates()),
-            b: projected.clone().narrow(2, r, n),
-            c: projected.narrow(2, r + n, n),
+            b: part(r, n),
+            c: part(r + n, n),
             d: Some(self.d_skip.val()),
             z: Some(z),
             delta_bias: self.dt_proj.bias.as_ref().map(Param::val),
             delta_softplus: true,
             initial_state: ssm,
         };
-        let (y, ssm) = scan(input);
-        (project(&self.out_proj, y), MambaState { conv, ssm })
+        let (y, ssm) = scan(input, in_place);
+        let state = MambaState {
+            conv,
+            ssm,
+            in_place,
+        };
+        (project(&self.out_proj, y), state)
     }
 
     /// One token of each sequence, (b, m); as [`forward`](Self::forward) over one step.
@@ -306,7 +317,7 @@ impl Mamba {
 }
 
 /// The scan, or, for a single token after others, the one step of it.
-fn scan(input: SelectiveScanInput) -> (Tensor<3>, Tensor<3>) {
+fn scan(input: SelectiveScanInput, in_place: bool) -> (Tensor<3>, Tensor<3>) {
     let [_, l, _] = input.u.dims();
     let (1, Some(state)) = (l, input.initial_state.clone()) else {
         let out = selective_scan(input);
@@ -324,6 +335,7 @@ fn scan(input: SelectiveScanInput) -> (Tensor<3>, Tensor<3>) {
             z: input.z.map(|z| z.squeeze_dim(1)),
             dt_bias: input.delta_bias,
             dt_softplus: input.delta_softplus,
+            in_place,
         },
     );
     (y.unsqueeze_dim(1), state)

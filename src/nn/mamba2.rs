@@ -27,7 +27,8 @@ use super::depthwise::DepthwiseConv;
 use super::mamba::{initial_dt, linear};
 use super::norm::EPSILON;
 use super::projection::project;
-use crate::ops::{HeadStep, SsdInput, causal_conv1d, rms_norm, selective_state_update_heads, ssd};
+use crate::ops::part::last_part;
+use crate::ops::{HeadStep, SsdInput, rms_norm, selective_state_update_heads, ssd};
 
 /// Sizes and start of a block, under the published names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -131,6 +132,8 @@ pub struct Mamba2 {
     pub d_skip: Param<Tensor<1>>,
     pub norm: Option<NormScale>,
     pub out_proj: Linear,
+    /// -exp(A_log), (h), of a block whose parameters will not change.
+    decay: Option<Tensor<1>>,
     #[module(skip)]
     config: Mamba2Config,
 }
@@ -158,6 +161,8 @@ pub struct Mamba2State {
     pub conv: Tensor<3>,
     /// State of the scan, (b, h, p, n).
     pub ssm: Tensor<4>,
+    /// As in [`MambaState`](super::MambaState).
+    pub in_place: bool,
 }
 
 impl Mamba2Config {
@@ -239,6 +244,7 @@ impl Mamba2Config {
             d_skip: Param::from_tensor(Tensor::ones([skips], device)),
             norm: self.rmsnorm.then(|| NormScale::new(d, device)),
             out_proj: linear(e, m, self.bias, 1.0 / (residuals as f64).sqrt(), device),
+            decay: None,
             config: self.clone(),
         }
     }
@@ -250,12 +256,26 @@ impl Mamba2 {
         &self.config
     }
 
+    /// A, (h).
+    fn rates(&self) -> Tensor<1> {
+        self.a_log.val().exp().neg()
+    }
+
+    /// As [`Mamba::frozen`](super::Mamba::frozen).
+    pub fn frozen(self) -> Self {
+        Self {
+            decay: Some(self.rates()),
+            ..self
+        }
+    }
+
     /// The state before the first token, for `batch` sequences.
     pub fn empty_state(&self, batch: usize, device: &Device) -> Mamba2State {
         let c = &self.config;
         Mamba2State {
             conv: Tensor::zeros([batch, c.d_conv - 1, c.d_conv_channels()], device),
             ssm: Tensor::zeros([batch, c.nheads(), c.headdim, c.d_state], device),
+            in_place: false,
         }
     }
 
@@ -278,31 +298,36 @@ impl Mamba2 {
         let (e, d, h, g, n) = (c.d_inner(), c.d_ssm(), c.nheads(), c.ngroups, c.d_state);
         let channels = c.d_conv_channels();
         let past = e - d;
+        let in_place = state.as_ref().is_some_and(|s| s.in_place && l == 1);
         let (conv, ssm) = state.map(|s| (s.conv, s.ssm)).unzip();
         let masked = |x: Tensor<3>| match mask {
             Some(mask) => x * mask.clone(),
             None => x,
         };
         let all = project(&self.in_proj, u);
-        let part = |start: usize, len: usize| all.clone().narrow(2, start, len);
+        let part = |start: usize, len: usize| last_part(all.clone(), start, len);
         let z = part(2 * past, d);
-        let (weight, bias) = self.conv1d.taps();
         let xbc = masked(part(2 * past + d, channels));
-        let (xbc, conv) = causal_conv1d(xbc, weight, bias, conv, None, true);
+        let (xbc, conv) = self.conv1d.after(xbc, conv, in_place);
         let xbc = masked(xbc);
         let dt = part(2 * past + d + channels, h);
-        let x = xbc.clone().narrow(2, 0, d).reshape([b, l, h, c.headdim]);
+        let x = last_part(xbc.clone(), 0, d).reshape([b, l, h, c.headdim]);
         let group = |start: usize| {
-            let values = xbc.clone().narrow(2, start, g * n);
+            let values = last_part(xbc.clone(), start, g * n);
             values.reshape([b, l, g, n])
         };
-        let (y, ssm) = self.scan(x, dt, group(d), group(d + g * n), ssm);
+        let (y, ssm) = self.scan(x, dt, [group(d), group(d + g * n)], ssm, in_place);
         let y = self.gated(y.reshape([b, l, d]), z);
         let y = match past {
             0 => y,
             _ => Tensor::cat(vec![silu(part(0, past)) * part(past, past), y], 2),
         };
-        (project(&self.out_proj, y), Mamba2State { conv, ssm })
+        let state = Mamba2State {
+            conv,
+            ssm,
+            in_place,
+        };
+        (project(&self.out_proj, y), state)
     }
 
     /// One token of each sequence, (b, m); as [`forward`](Self::forward) over one step.
@@ -317,14 +342,14 @@ impl Mamba2 {
         &self,
         x: Tensor<4>,
         dt: Tensor<3>,
-        b: Tensor<4>,
-        c: Tensor<4>,
+        [b, c]: [Tensor<4>; 2],
         state: Option<Tensor<4>>,
+        in_place: bool,
     ) -> (Tensor<4>, Tensor<4>) {
         let config = &self.config;
         let [_, l, h, _] = x.dims();
         let [skips] = self.d_skip.lazy_shape().dims();
-        let a = self.a_log.val().exp().neg();
+        let a = self.decay.clone().unwrap_or_else(|| self.rates());
         let d = Some(self.d_skip.val().reshape([h, skips / h]));
         let (1, Some(state)) = (l, state.clone()) else {
             let dt = softplus(dt + self.dt_bias.val().unsqueeze(), 1.0);
@@ -354,6 +379,7 @@ impl Mamba2 {
                 dt_bias: Some(self.dt_bias.val()),
                 dt_softplus: true,
                 dt_limit: config.dt_limit,
+                in_place,
             },
         );
         (y.unsqueeze_dim(1), state)

@@ -90,6 +90,7 @@ impl Mixer {
                 let before = state.conv.zip(state.scan).map(|(conv, scan)| MambaState {
                     conv: merged(conv),
                     ssm: merged(scan),
+                    in_place: false,
                 });
                 let (hidden, after) = block.forward(flat(h), before, None);
                 (hidden, after.conv, after.ssm)
@@ -101,6 +102,7 @@ impl Mixer {
                     Mamba2State {
                         conv: merged(conv),
                         ssm: scan.reshape([b * v, d / p, p, n]),
+                        in_place: false,
                     }
                 });
                 let (hidden, after) = block.forward(flat(h), before, None);

@@ -14,6 +14,7 @@ pub mod graph_scan;
 mod last_state;
 pub mod matmul;
 pub mod overwrite;
+pub mod part;
 pub mod rms_norm;
 pub mod selective_scan;
 pub mod selective_state_update;

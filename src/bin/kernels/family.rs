@@ -280,6 +280,7 @@ impl Loaded {
                     z: Some(self.get(7)),
                     dt_bias: Some(self.get(8)),
                     dt_softplus: true,
+                    in_place: false,
                 };
                 let (y, state) = match plain {
                     true => update::reference::selective_state_update(self.get(0), step),
@@ -299,6 +300,7 @@ impl Loaded {
                     dt_bias: Some(self.get(8)),
                     dt_softplus: true,
                     dt_limit: (0.0, f64::INFINITY),
+                    in_place: false,
                 };
                 let (y, state) = match plain {
                     true => update::reference::selective_state_update_heads(self.get(0), step),

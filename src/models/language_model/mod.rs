@@ -26,7 +26,7 @@ use crate::nn::mamba2::NormScale;
 use crate::nn::projection::project;
 use crate::nn::{Mamba, Mamba2, Mamba2State, MambaState};
 use crate::ops::dense::{WeightLayout, dense};
-use crate::ops::overwrite::{copied, overwrite};
+use crate::ops::overwrite::copied;
 use crate::ops::rms_norm;
 
 /// A language model.
@@ -86,38 +86,18 @@ pub struct ModelState {
 }
 
 impl ModelState {
-    /// This state with other values; see [`overwrite`].
-    ///
-    /// # Panics
-    /// If the other is of another model or batch.
-    pub fn overwrite(self, new: Self) -> Self {
-        let layers = self.layers.into_iter().zip(new.layers);
-        let layers = layers.map(|pair| match pair {
-            (LayerState::Mamba(old), LayerState::Mamba(new)) => LayerState::Mamba(MambaState {
-                conv: overwrite(old.conv, new.conv),
-                ssm: overwrite(old.ssm, new.ssm),
-            }),
-            (LayerState::Mamba2(old), LayerState::Mamba2(new)) => LayerState::Mamba2(Mamba2State {
-                conv: overwrite(old.conv, new.conv),
-                ssm: overwrite(old.ssm, new.ssm),
-            }),
-            _ => panic!("the state of another model"),
-        });
-        Self {
-            layers: layers.collect(),
-        }
-    }
-
-    /// The same values in memory that nobody else holds.
+    /// The same values in memory that nobody else holds, into which single tokens write on a GPU.
     pub fn own_memory(self) -> Self {
         let layers = self.layers.into_iter().map(|layer| match layer {
             LayerState::Mamba(state) => LayerState::Mamba(MambaState {
                 conv: copied(state.conv),
                 ssm: copied(state.ssm),
+                in_place: true,
             }),
             LayerState::Mamba2(state) => LayerState::Mamba2(Mamba2State {
                 conv: copied(state.conv),
                 ssm: copied(state.ssm),
+                in_place: true,
             }),
         });
         Self {
@@ -185,9 +165,10 @@ impl LanguageModel {
     /// The model for use as it is, whose parameters will not change: see [`Mamba::frozen`].
     pub fn frozen(mut self) -> Self {
         for block in &mut self.backbone.layers {
-            if let Mixer::Mamba(mixer) = &block.mixer {
-                block.mixer = Mixer::Mamba(mixer.clone().frozen());
-            }
+            block.mixer = match block.mixer.clone() {
+                Mixer::Mamba(mixer) => Mixer::Mamba(mixer.frozen()),
+                Mixer::Mamba2(mixer) => Mixer::Mamba2(mixer.frozen()),
+            };
         }
         self
     }

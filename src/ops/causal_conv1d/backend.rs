@@ -16,6 +16,8 @@ pub struct ConvSpec {
     /// Several sequences are packed along time.
     pub ids: bool,
     pub silu: bool,
+    /// One step, whose last inputs a GPU writes over the initial ones.
+    pub in_place: bool,
 }
 
 /// What a convolution reads. x and `initial` share one type, the others are f32 (f64 if x is).

@@ -170,7 +170,11 @@ fn forward_kernel<F: Float, N: Size>(
         let mut id = Array::<i32>::new(s.k);
         #[unroll]
         for j in 0..past {
-            window[comptime!(j + 1)] = input_of(x, initial, sample, channel, first + j, &size, s);
+            window[comptime!(j + 1)] = if comptime!(s.spec.in_place) {
+                Vector::cast_from(last[(sample * past + j) * size.d + channel])
+            } else {
+                input_of(x, initial, sample, channel, first + j, &size, s)
+            };
             id[comptime!(j + 1)] = id_of(ids, sample, first + j, &size, s);
         }
         for t in first..end {
@@ -198,7 +202,9 @@ fn forward_kernel<F: Float, N: Size>(
             for j in 0..past {
                 let q = size.l + j;
                 let mut value = Vector::<f32, N>::new(0.0f32);
-                if own >= 0 && id_of(ids, sample, q, &size, s) == own {
+                if comptime!(s.spec.in_place) {
+                    value = window[comptime!(j + 1)];
+                } else if own >= 0 && id_of(ids, sample, q, &size, s) == own {
                     value = input_of(x, initial, sample, channel, q, &size, s);
                 }
                 last[(sample * past + j) * size.d + channel] = Vector::cast_from(value);
@@ -363,7 +369,7 @@ impl Cut {
 
 fn contiguous(x: Operands<CubeBackend>, spec: &ConvSpec) -> Operands<CubeBackend> {
     Operands {
-        initial: match spec.initial {
+        initial: match spec.initial && !spec.in_place {
             true => into_contiguous(x.initial),
             // What is read in vectors holds at least one.
             false => nothing(&x.x, x.x.dtype),
@@ -385,10 +391,11 @@ impl CausalConvBackend for CubeBackend {
     fn causal_conv1d(x: Operands<Self>, spec: ConvSpec) -> Convolved<Self> {
         let cut = Cut::new(&x);
         let [b, l, d, k] = cut.size;
+        let state = spec.in_place.then(|| into_contiguous(x.initial.clone()));
         let x = contiguous(x, &spec);
         let dtype = x.x.dtype;
         let y = empty(&x.x, [b, l, d], dtype);
-        let last = empty(&x.x, [b, k - 1, d], dtype);
+        let last = state.unwrap_or_else(|| empty(&x.x, [b, k - 1, d], dtype));
         let client = x.x.client.clone();
         let address = addresses(&[&x.x, &x.initial]);
         // SAFETY: units beyond the last do nothing; positions are bounded by the sizes.

@@ -49,6 +49,42 @@ pub fn causal_conv1d(
     seq_idx: Option<Tensor<2, Int>>,
     silu: bool,
 ) -> (Tensor<3>, Tensor<3>) {
+    convolve(x, weight, bias, initial, seq_idx, silu, false)
+}
+
+/// One step of [`causal_conv1d`] of x, (b, d), after the inputs `state`, (b, k-1, d): returns y, (b, d),
+/// and the next state.
+///
+/// On a GPU the next state is written into the memory of `state`: whoever else holds it sees it
+/// change.
+///
+/// # Panics
+/// As [`causal_conv1d`], and on a device with gradients.
+pub fn causal_conv1d_update(
+    x: Tensor<2>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    state: Tensor<3>,
+    silu: bool,
+) -> (Tensor<2>, Tensor<3>) {
+    assert!(
+        !x.device().is_autodiff() && x.dtype() == state.dtype(),
+        "causal_conv1d_update: has no gradients, and one type"
+    );
+    let x = x.unsqueeze_dim(1);
+    let (y, state) = convolve(x, weight, bias, Some(state), None, silu, true);
+    (y.squeeze_dim(1), state)
+}
+
+fn convolve(
+    x: Tensor<3>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    initial: Option<Tensor<3>>,
+    seq_idx: Option<Tensor<2, Int>>,
+    silu: bool,
+    in_place: bool,
+) -> (Tensor<3>, Tensor<3>) {
     check(
         &x,
         &weight,
@@ -61,6 +97,7 @@ pub fn causal_conv1d(
         initial: initial.is_some(),
         ids: seq_idx.is_some(),
         silu,
+        in_place,
     };
     let stored = x.dtype();
     let wide = match stored {

@@ -20,15 +20,20 @@ const COLUMNS: usize = 16;
 /// Units that share an output where weights are (out, in).
 const LANES: usize = 32;
 
-/// Loads that a unit has under way.
-const AHEAD: usize = 4;
-
 /// What a kernel is compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Form {
     rows: usize,
     /// Numbers of a vector.
     width: usize,
+    /// Loads that a unit has under way.
+    ahead: usize,
+}
+
+/// Loads under way of a unit that makes `loads`: many, and without a rest.
+fn ahead(loads: usize) -> usize {
+    let even = |count: &usize| loads >= *count && loads.is_multiple_of(*count);
+    [8, 7, 6, 5, 4, 3, 2].into_iter().find(even).unwrap_or(1)
 }
 
 /// Adds what units `stride` apart hold, in `count` parts, a power of two; the first has the sum.
@@ -80,23 +85,23 @@ fn in_out_kernel<W: Float, N: Size>(
     }
     if exists {
         let mut i = slice;
-        let last = comptime!((AHEAD - 1) * slices);
+        let last = comptime!((s.ahead - 1) * slices);
         while i + last < k {
-            let mut weights = Array::<Vector<f32, N>>::new(AHEAD);
+            let mut weights = Array::<Vector<f32, N>>::new(s.ahead);
             #[unroll]
-            for u in 0..AHEAD {
+            for u in 0..s.ahead {
                 weights[u] =
                     Vector::cast_from(weight[(i + comptime!(u * slices)) * columns + column]);
             }
             #[unroll]
-            for u in 0..AHEAD {
+            for u in 0..s.ahead {
                 #[unroll]
                 for r in 0..s.rows {
                     let input = x[r * k + i + comptime!(u * slices)];
                     sums[r] = fma(Vector::new(input), weights[u], sums[r]);
                 }
             }
-            i += comptime!(AHEAD * slices);
+            i += comptime!(s.ahead * slices);
         }
         while i < k {
             let weights = Vector::<f32, N>::cast_from(weight[i * columns + column]);
@@ -140,22 +145,22 @@ fn out_in_kernel<W: Float, N: Size>(
     if exists {
         let start = output * inputs;
         let mut i = lane;
-        let last = comptime!((AHEAD - 1) * LANES);
+        let last = comptime!((s.ahead - 1) * LANES);
         while i + last < inputs {
-            let mut weights = Array::<Vector<f32, N>>::new(AHEAD);
+            let mut weights = Array::<Vector<f32, N>>::new(s.ahead);
             #[unroll]
-            for u in 0..AHEAD {
+            for u in 0..s.ahead {
                 weights[u] = Vector::cast_from(weight[start + i + comptime!(u * LANES)]);
             }
             #[unroll]
-            for u in 0..AHEAD {
+            for u in 0..s.ahead {
                 #[unroll]
                 for r in 0..s.rows {
                     let input = x[r * inputs + i + comptime!(u * LANES)];
                     sums[r] = fma(input, weights[u], sums[r]);
                 }
             }
-            i += comptime!(AHEAD * LANES);
+            i += comptime!(s.ahead * LANES);
         }
         while i < inputs {
             let weights = Vector::<f32, N>::cast_from(weight[start + i]);
@@ -195,7 +200,15 @@ impl DenseBackend for CubeBackend {
         let stored = dtype_to_storage_type(weight.dtype);
         let along = if out_in { k } else { n };
         let width = if along.is_multiple_of(4) { 4 } else { 1 };
-        let form = Form { rows, width };
+        let slices = UNITS * width / COLUMNS;
+        let form = Form {
+            rows,
+            width,
+            ahead: match out_in {
+                true => ahead(k / width / LANES),
+                false => ahead(k / slices),
+            },
+        };
         let address = weight.required_address_type();
         // SAFETY: inputs and outputs are bounded inside by the sizes.
         unsafe {

@@ -16,6 +16,8 @@ pub struct StepSpec {
     pub softplus: bool,
     /// The step size is clamped to this range.
     pub limit: (f64, f64),
+    /// A GPU writes the next state over the one before.
+    pub in_place: bool,
 }
 
 /// What a step reads. x, Δ, B, C and z share one type; A, D and the bias are f32 (f64 if x is f64);

@@ -9,7 +9,7 @@ use burn_cubecl::{CubeBackend, kernel::into_contiguous};
 use cubecl::prelude::*;
 
 use super::backend::{Operands, StateUpdateBackend, StepSpec, Updated};
-use crate::ops::cube::{cubes, empty, sigmoid, softplus};
+use crate::ops::cube::{cubes, empty, nothing, sigmoid, softplus};
 
 /// Units of a cube.
 const UNITS: usize = 128;
@@ -30,6 +30,7 @@ struct Form {
     bias: bool,
     softplus: bool,
     limited: bool,
+    in_place: bool,
 }
 
 /// Sizes; states in vectors.
@@ -103,7 +104,11 @@ fn step_kernel<F: Float, S: Float, N: Size>(
                     decay.insert(k, (step * a[(head * size.n + m) * s.width + k]).exp());
                 }
             }
-            let old = Vector::<f32, N>::cast_from(state[row * size.n + m]);
+            let old = if comptime!(s.in_place) {
+                Vector::<f32, N>::cast_from(next[row * size.n + m])
+            } else {
+                Vector::<f32, N>::cast_from(state[row * size.n + m])
+            };
             let value = fma(decay, old, drive * Vector::cast_from(b[shared + m]));
             read = fma(value, Vector::cast_from(c[shared + m]), read);
             if exists {
@@ -163,10 +168,19 @@ impl StateUpdateBackend for CubeBackend {
             bias: spec.bias,
             softplus: spec.softplus,
             limited: spec.limit != (f64::NEG_INFINITY, f64::INFINITY),
+            in_place: spec.in_place,
         };
         let rows = batch * h * p;
         let y = empty(&x.x, [batch, h, p], signals);
-        let next = empty(&x.x, [batch, h, p, n], states);
+        let state = into_contiguous(x.state);
+        let address = state.required_address_type();
+        let (state, next) = match spec.in_place {
+            true => (nothing(&state, states), state),
+            false => {
+                let next = empty(&x.x, [batch, h, p, n], states);
+                (state, next)
+            }
+        };
         let client = x.x.client.clone();
         let bound = |limit: f64| limit.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32;
         let sizes = SizesLaunch::new(
@@ -184,9 +198,9 @@ impl StateUpdateBackend for CubeBackend {
                 &client,
                 cubes(rows.div_ceil(UNITS / lanes)),
                 CubeDim::new_1d(UNITS as u32),
-                x.state.required_address_type(),
+                address,
                 width,
-                into_contiguous(x.state).into_buffer_arg(),
+                state.into_buffer_arg(),
                 into_contiguous(x.x).into_buffer_arg(),
                 into_contiguous(x.dt).into_buffer_arg(),
                 into_contiguous(x.a).into_buffer_arg(),

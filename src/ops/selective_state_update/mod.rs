@@ -55,6 +55,9 @@ pub struct ChannelStep {
     pub dt_bias: Option<Tensor<1>>,
     /// Whether the step size goes through softplus.
     pub dt_softplus: bool,
+    /// On a GPU: write the next state into the memory of the one before. Whoever else holds that
+    /// sees it change.
+    pub in_place: bool,
 }
 
 /// What a step per head reads besides the state; of any float types.
@@ -80,6 +83,8 @@ pub struct HeadStep {
     pub dt_softplus: bool,
     /// The step size is clamped to this range, (0, ∞) for none.
     pub dt_limit: (f64, f64),
+    /// As in [`ChannelStep`].
+    pub in_place: bool,
 }
 
 /// A step per channel from `state`, (b, d, n): returns y, (b, d), stored like x, and the next
@@ -103,6 +108,7 @@ pub fn selective_state_update(state: Tensor<3>, step: ChannelStep) -> (Tensor<2>
         bias: step.dt_bias.is_some(),
         softplus: step.dt_softplus,
         limit: (f64::NEG_INFINITY, f64::INFINITY),
+        in_place: step.in_place,
     };
     let out = update(
         state.reshape([b, d, 1, n]),
@@ -150,6 +156,7 @@ pub fn selective_state_update_heads(state: Tensor<4>, step: HeadStep) -> (Tensor
         bias: step.dt_bias.is_some(),
         softplus: step.dt_softplus,
         limit,
+        in_place: step.in_place,
     };
     let out = update(
         state,

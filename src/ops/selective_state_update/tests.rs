@@ -66,6 +66,7 @@ fn channels(size: [usize; 3], optional: bool, dtype: DType, device: &Device, tol
         z: optional.then(|| tensor(&z, [b, d], dtype, device)),
         dt_bias: optional.then(|| tensor(&bias, [d], dtype, device)),
         dt_softplus: optional,
+        in_place: false,
     };
     let state = tensor(&h, [b, d, n], dtype, device);
     let (y, next) = selective_state_update(state.clone(), step.clone());
@@ -161,6 +162,7 @@ fn heads(
         dt_bias: optional.then(|| tensor(&bias, [h], dtype, device)),
         dt_softplus: optional,
         dt_limit: limit,
+        in_place: false,
     };
     let state = tensor(&state, [b, h, p, n], dtype, device);
     let (y, next) = selective_state_update_heads(state.clone(), step.clone());
