@@ -131,7 +131,7 @@ impl Static {
         let count: usize = shapes.iter().map(|s| s.iter().product::<usize>()).sum();
         Self {
             shapes,
-            memory: Tensor::zeros([count], device),
+            memory: Tensor::zeros([count.max(1)], device),
         }
     }
 
@@ -140,6 +140,9 @@ impl Static {
     }
 
     fn fill(&self, feed: Feed) {
+        if feed.parts.is_empty() {
+            return;
+        }
         let parts = feed.parts.into_iter();
         let values: Vec<f32> = parts.flat_map(|(part, _)| part).collect();
         let count = values.len();

@@ -1,12 +1,18 @@
 //! From prompts to texts: the whole prompt at once, then token by token in constant memory.
 
+use std::collections::VecDeque;
+
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::sampling::{Sampler, Sampling};
 use crate::error::{Error, Result};
 use crate::models::LanguageModel;
 use crate::models::language_model::ModelState;
+use crate::ops::argmax::argmax;
+use crate::ops::is_cpu;
+use crate::ops::overwrite::{copied, overwrite};
 use crate::recorder::{Feed, Recorder};
+use crate::training::data::host;
 
 /// How texts are continued.
 #[derive(Debug, Clone)]
@@ -50,40 +56,59 @@ pub fn generate(
         .collect();
     let mut texts = vec![Vec::new(); prompts.len()];
     let mut open = vec![true; prompts.len()];
-    let (mut logits, state) = prefill(model, device, prompts);
+    let (logits, state) = prefill(model, device, prompts);
+    let mut choose = |texts: &[Vec<u32>], open: &[bool], logits: Tensor<2>| -> Result<Vec<u32>> {
+        let values = host(logits)?;
+        let width = values.len() / texts.len();
+        let rows = samplers.iter_mut().zip(values.chunks(width)).zip(open);
+        // The others of the batch go on after a text has ended.
+        rows.map(|((sampler, logits), open)| match open {
+            true => sampler.next(logits),
+            false => Ok(0),
+        })
+        .collect()
+    };
+    let mut next = choose(&texts, &open, logits)?;
     let mut decoder = Decoder::new(model, device, state, options.launch);
+    let greedy = options.sampling.is_plain() && !is_cpu(device);
+    // Tokens that were chosen on the device.
+    let mut ahead: VecDeque<Vec<u32>> = VecDeque::new();
     loop {
-        let values = logits.into_data();
-        let values: &[f32] = values
-            .as_slice()
-            .map_err(|e| Error::config("logits", format!("{e:?}"), "report this as a defect"))?;
-        let width = values.len() / prompts.len();
-        let mut next = Vec::with_capacity(prompts.len());
-        for (row, (sampler, logits)) in samplers.iter_mut().zip(values.chunks(width)).enumerate() {
-            if !open[row] {
-                // The others of the batch go on.
-                next.push(0);
-                continue;
+        for (row, id) in next.iter().enumerate() {
+            if open[row] {
+                texts[row].push(*id);
+                let goes_on = token(row, *id)?;
+                let full = texts[row].len() >= options.max_new_tokens;
+                open[row] = goes_on && !full && !options.eos.contains(id);
             }
-            let id = sampler.next(logits)?;
-            next.push(id);
-            texts[row].push(id);
-            let goes_on = token(row, id)?;
-            let full = texts[row].len() >= options.max_new_tokens;
-            open[row] = goes_on && !full && !options.eos.contains(&id);
         }
-        if !open.contains(&true) {
+        let rows = texts.iter().zip(&open).filter(|(_, open)| **open);
+        let Some(shortest) = rows.map(|(text, _)| text.len()).min() else {
             return Ok(texts);
+        };
+        if greedy && ahead.is_empty() {
+            let count = (options.max_new_tokens - shortest).min(AHEAD);
+            ahead = decoder.greedy(&next, options.vocabulary, count)?.into();
         }
-        logits = decoder.step(&next)?;
+        next = match ahead.pop_front() {
+            Some(next) => next,
+            None => choose(&texts, &open, decoder.step(&next)?)?,
+        };
     }
 }
+
+/// Tokens that a GPU writes by itself before it is asked for them: every answer takes the time in
+/// which it writes a quarter of a token.
+const AHEAD: usize = 16;
 
 /// Writes token after token: a step that a GPU runs again as a whole.
 pub struct Decoder<'a> {
     model: &'a LanguageModel,
     state: ModelState,
     recorder: Recorder<Tensor<2>>,
+    /// The last tokens of each text that were chosen on the device, (AHEAD, b), in f32.
+    chosen: Option<Tensor<2>>,
+    device: Device,
 }
 
 impl<'a> Decoder<'a> {
@@ -93,7 +118,54 @@ impl<'a> Decoder<'a> {
             model,
             state: state.own_memory(),
             recorder: Recorder::new(device, launch),
+            chosen: None,
+            device: device.clone(),
         }
+    }
+
+    /// The `count` most likely tokens after `ids`, one after the other, each of all texts.
+    ///
+    /// A decoder is used for this or for [`step`](Self::step), not for both in turns.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step), or logits that are not finite.
+    pub fn greedy(
+        &mut self,
+        ids: &[u32],
+        vocabulary: usize,
+        count: usize,
+    ) -> Result<Vec<Vec<u32>>> {
+        let b = ids.len();
+        let mut tokens = Vec::with_capacity(count);
+        if self.chosen.is_none() {
+            let first: Vec<f32> = ids.iter().map(|id| *id as f32).collect();
+            let rows = first.repeat(AHEAD);
+            let rows = Tensor::<1>::from_data(TensorData::new(rows, [AHEAD * b]), &self.device);
+            self.chosen = Some(copied(rows).reshape([AHEAD, b]));
+        }
+        let (model, state, chosen) = (self.model, &mut self.state, &mut self.chosen);
+        for _ in 0..count {
+            self.recorder.run(Feed::default(), |_| {
+                let before = chosen.take().expect("set above");
+                let last = before.clone().narrow(0, AHEAD - 1, 1);
+                let (logits, next) = model.step(last.reshape([b]).int(), state.clone());
+                *state = next;
+                let new = argmax(logits, vocabulary).reshape([1, b]);
+                let moved = Tensor::cat(vec![before.clone().narrow(0, 1, AHEAD - 1), new], 0);
+                let after = overwrite(before, moved);
+                *chosen = Some(after.clone());
+                after
+            })?;
+        }
+        let chosen = self.chosen.clone().expect("set above");
+        let rows = host(chosen)?;
+        for row in rows.chunks(b).skip(AHEAD - count) {
+            if row.iter().any(|id| id.is_nan()) {
+                return Err(not_finite());
+            }
+            tokens.push(row.iter().map(|id| *id as u32).collect());
+        }
+        Ok(tokens)
     }
 
     /// Logits, (b, padded vocabulary), after the next token of each text. They hold until the next
@@ -111,6 +183,14 @@ impl<'a> Decoder<'a> {
             logits
         })
     }
+}
+
+fn not_finite() -> Error {
+    Error::config(
+        "logits",
+        "some are not finite",
+        "the weights do not fit the model, or overflow in f16: try --dtype f32",
+    )
 }
 
 fn check(model: &LanguageModel, prompts: &[Vec<u32>], options: &Options) -> Result<()> {
@@ -186,15 +266,15 @@ pub fn prefill(
     }
 }
 
-#[cfg(all(test, feature = "wgpu", feature = "flex"))]
+#[cfg(all(test, feature = "flex"))]
 mod tests {
     use super::*;
     use crate::models::{LanguageModelConfig, language_model::MixerConfig};
-    use crate::nn::{Mamba2Config, MambaConfig, state_dict};
+    #[cfg(feature = "wgpu")]
+    use crate::nn::state_dict;
+    use crate::nn::{Mamba2Config, MambaConfig};
 
-    #[test]
-    #[ignore = "needs a GPU or Mesa's software Vulkan"]
-    fn recorded_tokens_are_the_launched_ones_and_those_of_the_cpu_on_a_gpu() {
+    fn configs() -> [LanguageModelConfig; 2] {
         let one = MixerConfig::Mamba1(MambaConfig {
             d_model: 16,
             d_state: 4,
@@ -206,9 +286,40 @@ mod tests {
             headdim: 8,
             ..Mamba2Config::default()
         });
+        [one, two].map(|mixer| LanguageModelConfig::new(2, 40, mixer))
+    }
+
+    #[test]
+    fn tokens_chosen_on_the_device_are_those_chosen_from_its_logits() {
+        let device = Device::flex();
+        for config in configs() {
+            let model = config.init(&device).unwrap().frozen();
+            let prompts = [vec![3, 1, 4], vec![9, 2, 6]];
+            let (_, state) = prefill(&model, &device, &prompts);
+            let start = [5, 35];
+            let mut one = Decoder::new(&model, &device, state.clone(), true);
+            let mut ids = start.to_vec();
+            let mut wanted = Vec::new();
+            for _ in 0..20 {
+                let logits = one.step(&ids).unwrap();
+                let places = argmax(logits, 30).into_data();
+                ids = places.iter::<f32>().map(|id| id as u32).collect();
+                wanted.push(ids.clone());
+            }
+            let mut two = Decoder::new(&model, &device, state, true);
+            let mut found = two.greedy(&start, 30, 3).unwrap();
+            found.extend(two.greedy(&start, 30, AHEAD).unwrap());
+            found.extend(two.greedy(&start, 30, 1).unwrap());
+            assert_eq!(found, wanted);
+        }
+    }
+
+    #[cfg(feature = "wgpu")]
+    #[test]
+    #[ignore = "needs a GPU or Mesa's software Vulkan"]
+    fn recorded_tokens_are_the_launched_ones_and_those_of_the_cpu_on_a_gpu() {
         let gpu = Device::wgpu(Default::default());
-        for mixer in [one, two] {
-            let config = LanguageModelConfig::new(2, 40, mixer);
+        for config in configs() {
             let here = config.init(&Device::flex()).unwrap();
             let dict = state_dict::collect(&here);
             let there = state_dict::apply(config.init(&gpu).unwrap(), &dict).0;
@@ -217,7 +328,7 @@ mod tests {
                 let options = Options {
                     sampling: Sampling::default(),
                     seed: 0,
-                    max_new_tokens: 12,
+                    max_new_tokens: 40,
                     eos: vec![],
                     vocabulary: 40,
                     launch,

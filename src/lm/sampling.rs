@@ -48,6 +48,11 @@ impl Sampling {
         self.top_k == 1 || self.temperature == 0.0
     }
 
+    /// Whether the token is the one with the largest logit, whatever came before.
+    pub fn is_plain(&self) -> bool {
+        self.is_greedy() && self.repetition_penalty == 1.0
+    }
+
     /// Refuses what means nothing.
     ///
     /// # Errors
@@ -108,7 +113,7 @@ impl Sampler {
             ));
         }
         let penalty = self.sampling.repetition_penalty;
-        let id = if self.sampling.is_greedy() && penalty == 1.0 {
+        let id = if self.sampling.is_plain() {
             largest(logits)
         } else {
             let mut logits: Vec<f64> = logits.iter().map(|v| f64::from(*v)).collect();
@@ -156,32 +161,44 @@ fn filtered(logits: &[f64], sampling: &Sampling) -> Vec<(usize, f64)> {
         .map(|logit| logit / sampling.temperature)
         .enumerate()
         .collect();
-    kept.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     if (1..kept.len()).contains(&sampling.top_k) {
-        let last = kept[sampling.top_k - 1].1;
-        kept.truncate(kept.partition_point(|(_, logit)| *logit >= last));
+        let by_size = |a: &(usize, f64), b: &(usize, f64)| b.1.total_cmp(&a.1);
+        let (_, last, _) = kept.select_nth_unstable_by(sampling.top_k - 1, by_size);
+        let last = last.1;
+        kept.retain(|(_, logit)| *logit >= last);
     }
-    let top = kept[0].1;
+    let top = kept
+        .iter()
+        .fold(f64::NEG_INFINITY, |top, (_, v)| top.max(*v));
     for (_, value) in &mut kept {
         *value = (*value - top).exp();
     }
+    let total: f64 = kept.iter().map(|(_, weight)| weight).sum();
+    let spare = (1.0 - sampling.top_p) * total;
+    // What is left out below in any case is not worth being put in order: tokens that are too
+    // unlikely for min-p, or together no more than what top-p leaves out.
+    let least = sampling.min_p.max(spare / (2 * kept.len()) as f64);
+    let mut gone = 0.0;
+    kept.retain(|(_, weight)| {
+        let stays = *weight >= least;
+        if !stays {
+            gone += weight;
+        }
+        stays
+    });
+    kept.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     if sampling.top_p < 1.0 {
-        let total: f64 = kept.iter().map(|(_, weight)| weight).sum();
         // From the least likely on, tokens go as long as what they hold together is at most 1 - p.
-        let mut gone = 0.0;
         let mut keep = kept.len();
         while keep > 1 {
-            gone += kept[keep - 1].1 / total;
-            if gone > 1.0 - sampling.top_p {
+            gone += kept[keep - 1].1;
+            if gone > spare {
                 break;
             }
             keep -= 1;
         }
         kept.truncate(keep);
     }
-    // Weights are relative to that of the most likely token.
-    let keep = kept.partition_point(|(_, weight)| *weight >= sampling.min_p);
-    kept.truncate(keep.max(1));
     kept
 }
 

@@ -3,6 +3,7 @@
 //! in `cube/`, the backend's operation in `backend.rs` and its gradient in `autodiff.rs`.
 
 pub mod adam;
+pub mod argmax;
 pub mod causal_conv1d;
 #[cfg(feature = "cube")]
 mod cube;

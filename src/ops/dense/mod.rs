@@ -103,12 +103,7 @@ pub fn dense(x: Tensor<2>, weight: Tensor<2>, layout: WeightLayout) -> Tensor<2>
         WeightLayout::InOut => weight,
         WeightLayout::OutIn => weight.transpose(),
     };
-    // Training in half precision is worth tuning the framework's product on tensor cores to its few
-    // shapes; prompts come in all lengths.
-    let y = match autocast() && !cpu && stored == DType::BF16 {
-        true => x.matmul(weight),
-        false => matmul(x, weight),
-    };
+    let y = matmul(x, weight);
     match y.dtype() {
         DType::F16 | DType::BF16 => y.cast(FloatDType::F32),
         _ => y,
