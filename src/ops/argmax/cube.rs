@@ -23,7 +23,7 @@ fn largest_kernel(
     let unit = UNIT_POS as usize;
     let row = CUBE_POS_Y as usize * CUBE_COUNT_X as usize + CUBE_POS_X as usize;
     let exists = row < rows;
-    let mut best = f32::MIN;
+    let mut best = f32::min_value();
     let mut place = count;
     // Stays zero while all are finite: infinity times zero is no number.
     let mut odd = 0.0f32;
