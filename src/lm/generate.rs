@@ -160,7 +160,7 @@ impl<'a> Decoder<'a> {
         let chosen = self.chosen.clone().expect("set above");
         let rows = host(chosen)?;
         for row in rows.chunks(b).skip(AHEAD - count) {
-            if row.iter().any(|id| id.is_nan()) {
+            if row.iter().any(|id| *id < 0.0) {
                 return Err(not_finite());
             }
             tokens.push(row.iter().map(|id| *id as u32).collect());

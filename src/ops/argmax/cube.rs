@@ -25,13 +25,14 @@ fn largest_kernel(
     let exists = row < rows;
     let mut best = f32::min_value();
     let mut place = count;
-    // Stays zero while all are finite: infinity times zero is no number.
-    let mut odd = 0.0f32;
+    let mut finite = 0u32;
     if exists {
         let mut i = unit;
         while i < count {
             let value = x[row * n + i];
-            odd += value * 0.0f32;
+            if value.abs() <= f32::max_value() {
+                finite += 1u32;
+            }
             if value > best || place == count {
                 best = value;
                 place = i;
@@ -41,10 +42,10 @@ fn largest_kernel(
     }
     let mut values = Shared::<[f32]>::new_slice(units);
     let mut found = Shared::<[u32]>::new_slice(units);
-    let mut odds = Shared::<[f32]>::new_slice(units);
+    let mut counts = Shared::<[u32]>::new_slice(units);
     values[unit] = best;
     found[unit] = place as u32;
-    odds[unit] = odd;
+    counts[unit] = finite;
     sync_cube();
     #[unroll]
     for level in 0..comptime!(units.ilog2() as usize) {
@@ -52,19 +53,23 @@ fn largest_kernel(
         if unit < half {
             let other = values[unit + half];
             let at = found[unit + half];
-            let more = odds[unit + half];
+            let more = counts[unit + half];
             let own = values[unit];
             let mine = found[unit];
             if other > own || (other == own && at < mine) {
                 values[unit] = other;
                 found[unit] = at;
             }
-            odds[unit] += more;
+            counts[unit] += more;
         }
         sync_cube();
     }
     if exists && unit == 0 {
-        places[row] = f32::cast_from(found[0]) + odds[0];
+        places[row] = select(
+            counts[0] as usize == count,
+            f32::cast_from(found[0]),
+            -1.0f32,
+        );
     }
 }
 

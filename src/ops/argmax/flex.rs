@@ -5,10 +5,10 @@ use burn::tensor::TensorData;
 
 use super::backend::ArgmaxBackend;
 
-/// The place of the largest, NaN if one is not finite.
+/// The place of the largest, -1 if one is not finite.
 fn place(values: &[f32]) -> f32 {
     if values.iter().any(|v| !v.is_finite()) {
-        return f32::NAN;
+        return -1.0;
     }
     let mut best = (0, values[0]);
     for (i, value) in values.iter().enumerate() {

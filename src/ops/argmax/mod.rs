@@ -15,7 +15,7 @@ use burn::tensor::{DType, Tensor};
 pub use backend::ArgmaxBackend;
 
 /// Place of the largest of the first `count` numbers of each row of x, (r, n) in f32, the first of
-/// equal ones: (r), whole numbers in f32, NaN where one of them is not finite.
+/// equal ones: (r), whole numbers in f32, -1 where one of them is not finite.
 ///
 /// # Panics
 /// If x is not f32, or `count` is zero, more than n, or so large that f32 rounds it.
