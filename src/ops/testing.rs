@@ -63,8 +63,15 @@ pub fn values<const D: usize>(t: Tensor<D>) -> Vec<f64> {
 ///
 /// Inputs are of order one: results that are smaller have lost digits to cancellation.
 pub fn close(what: &str, got: &[f64], want: &[f64], tolerance: f64) {
+    close_sum(what, got, want, tolerance, 1);
+}
+
+/// [`close`] of sums of `terms` numbers of order one and of either sign: |got - want| <=
+/// tolerance · max(max |want|, √terms), the size that such a sum has before it cancels.
+pub fn close_sum(what: &str, got: &[f64], want: &[f64], tolerance: f64, terms: usize) {
     assert_eq!(got.len(), want.len(), "{what}");
-    let scale = want.iter().fold(1.0f64, |m, x| m.max(x.abs()));
+    let least = (terms as f64).sqrt();
+    let scale = want.iter().fold(least, |m, x| m.max(x.abs()));
     for (i, (g, w)) in got.iter().zip(want).enumerate() {
         let within = (g - w).abs() <= tolerance * scale;
         assert!(within, "{what}[{i}] is {g}, not {w} (scale {scale:.3e})");

@@ -206,6 +206,11 @@ impl<'a> Transfer<'a> {
         };
         let response = request.call().map_err(|e| passing(e.to_string()))?;
         let header = |name: &str| header(&response, name);
+        let length = header("content-length").and_then(|s| s.parse::<u64>().ok());
+        let other_size = |whole: u64| {
+            let problem = format!("would have {whole} bytes, not {}", job.file.bytes);
+            Trouble::Lasting(unavailable(job, address, &problem))
+        };
         match response.status().as_u16() {
             206 => {
                 let range = header("content-range").unwrap_or_default();
@@ -214,8 +219,12 @@ impl<'a> Transfer<'a> {
                     return Err(passing(format!("asked for a part, got {range:?}")));
                 }
             }
-            // The whole file: the server has no ranges, or another version.
-            200 => part.restart()?,
+            // The whole file: the server has no ranges, or another version. A page that says it is of
+            // another size, as of a portal before the network, is no reason to lose the part.
+            200 => match length {
+                Some(length) if length != job.file.bytes => return Err(other_size(length)),
+                _ => part.restart()?,
+            },
             // The part is longer than what the server has.
             416 => {
                 part.restart()?;
@@ -235,14 +244,8 @@ impl<'a> Transfer<'a> {
                 return Err(Trouble::Lasting(unavailable(job, address, &problem)));
             }
         }
-        let length = header("content-length").and_then(|s| s.parse::<u64>().ok());
         if let Some(length) = length.filter(|l| part.len.checked_add(*l) != Some(job.file.bytes)) {
-            let problem = format!(
-                "would have {} bytes, not {}",
-                part.len.saturating_add(length),
-                job.file.bytes
-            );
-            return Err(Trouble::Lasting(unavailable(job, address, &problem)));
+            return Err(other_size(part.len.saturating_add(length)));
         }
         if let Some(tag) = header("etag") {
             part.keep_tag(&tag)?;
