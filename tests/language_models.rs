@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use common::{Fixture, fixtures};
-use tgmamba::lm::checkpoint::{self, Storage, convert, source};
+use tgmamba::lm::checkpoint::convert::{self, Weights};
+use tgmamba::lm::checkpoint::{self, Storage, source};
 use tgmamba::lm::generate::{self, Options};
 use tgmamba::lm::sampling::Sampling;
 use tgmamba::models::LanguageModel;
@@ -277,15 +278,19 @@ fn conversions_there_and_back_keep_every_bit() {
     ] {
         let start = tensors(&folder(name));
         let out = |format: &str| temporary.path().join(format!("{name}-{format}"));
-        let report = convert::convert(&folder(name), &out("ss"), StateSpaces, None).unwrap();
+        let to = |from: PathBuf, format: &str, as_format, weights| {
+            convert::convert(&from, &out(format), as_format, weights, None).unwrap()
+        };
+        let report = to(folder(name), "ss", StateSpaces, Weights::Bin);
+        assert!(out("ss").join("pytorch_model.bin").is_file());
         assert!(
             report
                 .tensors
                 .iter()
                 .all(|t| t.from_storage == t.to_storage)
         );
-        convert::convert(&out("ss"), &out("hf"), HuggingFace, None).unwrap();
-        convert::convert(&out("hf"), &out("ss2"), StateSpaces, None).unwrap();
+        to(out("ss"), "hf", HuggingFace, Weights::Safetensors);
+        to(out("hf"), "ss2", StateSpaces, Weights::Safetensors);
         assert_eq!(tensors(&out("ss")), tensors(&out("ss2")), "{name}");
         let without_head = |list: Vec<(String, Vec<usize>, Storage, Vec<u8>)>| {
             let tied = model(name).config().tie_embeddings;
@@ -326,12 +331,27 @@ fn what_a_format_cannot_say_is_refused() {
         ("ss-mamba2-odd", "norm_before_gate"),
         ("ss-mamba2-no-norm", "rmsnorm"),
     ] {
-        let e = convert::convert(&folder(name), &out, HuggingFace, None).unwrap_err();
+        let e = convert::convert(&folder(name), &out, HuggingFace, Weights::Safetensors, None)
+            .unwrap_err();
         assert!(e.to_string().contains(what), "{name}: {e}");
         assert!(!out.exists());
     }
-    convert::convert(&folder("hf-mamba"), &out, HuggingFace, None).unwrap();
-    let e = convert::convert(&folder("hf-mamba"), &out, HuggingFace, None).unwrap_err();
+    convert::convert(
+        &folder("hf-mamba"),
+        &out,
+        HuggingFace,
+        Weights::Safetensors,
+        None,
+    )
+    .unwrap();
+    let e = convert::convert(
+        &folder("hf-mamba"),
+        &out,
+        HuggingFace,
+        Weights::Safetensors,
+        None,
+    )
+    .unwrap_err();
     assert!(e.to_string().contains("never overwritten"), "{e}");
 }
 
@@ -340,7 +360,14 @@ fn another_storage_rounds_once() {
     let temporary = tempfile::tempdir().unwrap();
     let out = temporary.path().join("bf16");
     let format = checkpoint::Format::HuggingFace;
-    convert::convert(&folder("hf-mamba"), &out, format, Some(Storage::Bf16)).unwrap();
+    convert::convert(
+        &folder("hf-mamba"),
+        &out,
+        format,
+        Weights::Bin,
+        Some(Storage::Bf16),
+    )
+    .unwrap();
     for ((name, shape, _, wide), (_, _, storage, half)) in
         tensors(&folder("hf-mamba")).iter().zip(tensors(&out))
     {

@@ -4,8 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use ndarray::{Array1, Array3, Axis, s};
-use tgmamba_graph::datasets::{DatasetConfig, load, load_recordings};
+use tgmamba_graph::datasets::{Accept, DatasetConfig, load, load_recordings};
+use tgmamba_graph::formats::arff;
 use tgmamba_graph::formats::npy::write_npz;
+use tgmamba_graph::series::TimePolicy;
 use tgmamba_graph::windows::{Unit, WindowConfig};
 use tgmamba_graph::{Labels, Part};
 
@@ -375,7 +377,10 @@ fn clocks_of_tables_are_checked_and_mended_when_allowed() {
         text.contains("a.csv") && text.contains("row 2 (2020-01-01 00:20:00)"),
         "{text}"
     );
-    assert!(text.contains("[clock]"), "{text}");
+    assert!(
+        text.contains("clock.order") && text.contains("--clock mend"),
+        "{text}"
+    );
     let clock = "[clock]\norder = \"sort\"\nduplicates = \"first\"\ngaps = \"fill\"\n";
     write("dataset.toml", &format!("{toml}{clock}"));
     let data = load(&config).unwrap();
@@ -384,6 +389,121 @@ fn clocks_of_tables_are_checked_and_mended_when_allowed() {
     assert_eq!(x, [1.0, 0.0, 3.0, 4.0]);
     let mask = data.mask.unwrap().window(0).row(0).to_vec();
     assert_eq!(mask, [true, false, true, true]);
+    // The same without touching the folder.
+    write("dataset.toml", toml);
+    let asked = load(&DatasetConfig {
+        clock: Some(TimePolicy::mend()),
+        ..config.clone()
+    });
+    assert_eq!(asked.unwrap().x.to_array(), data.x.to_array());
+    let years = load(&DatasetConfig {
+        years: vec![2019],
+        ..config
+    });
+    assert!(years.unwrap_err().to_string().contains("dataset.years"));
+}
+
+#[test]
+fn faults_of_a_folder_are_accepted_one_by_one() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["plus_c.edf", "v2.gdf"] {
+        std::fs::copy(fixtures.join(name), folder.path().join(name)).unwrap();
+    }
+    let bytes = std::fs::read(fixtures.join("plus_c.edf")).unwrap();
+    std::fs::write(folder.path().join("cut.edf"), &bytes[..bytes.len() - 700]).unwrap();
+    let window = "[window]\nlength = 0.5\n";
+    let load = |toml: &str, accept: &[Accept]| {
+        std::fs::write(
+            folder.path().join("dataset.toml"),
+            format!("{toml}{window}"),
+        )
+        .unwrap();
+        let config = DatasetConfig {
+            accept: accept.to_vec(),
+            ..own(&folder)
+        };
+        load(&config).map(|d| (d.dim(), d.sensors.clone()))
+    };
+    let refused = |toml: &str| load(toml, &[]).unwrap_err().to_string();
+    let rates = "files = \"plus_c.edf\"\n";
+    assert!(refused(rates).contains("samples per second"));
+    let (dim, sensors) = load(rates, &[Accept::MixedRates]).unwrap();
+    assert_eq!((dim.2, sensors.len()), (32, dim.1));
+    let one = "files = [\"plus_c.edf\", \"v2.gdf\"]\n[recording]\nchannels = [\"T7\"]\n";
+    assert!(refused(one).contains("channel T7"), "{}", refused(one));
+    let alone = one.replace(", \"v2.gdf\"", "");
+    let left = load(one, &[Accept::MissingChannels]).unwrap();
+    assert_eq!(left, load(&alone, &[]).unwrap());
+    let breaks = "files = \"v2.gdf\"\n";
+    assert!(refused(breaks).contains("breaks"));
+    assert!(load(breaks, &[Accept::Breaks]).unwrap().0.0 > 0);
+    let cut = "files = \"cut.edf\"\n[recording]\nchannels = [\"T7\"]\n";
+    assert!(
+        refused(cut).contains("number of records"),
+        "{}",
+        refused(cut)
+    );
+    let shorter = load(cut, &[Accept::Incomplete]).unwrap().0.0;
+    assert!(shorter > 0 && shorter < left.0.0);
+    // Labels of one file only.
+    std::fs::write(
+        folder.path().join("m.csv"),
+        "file,label\nplus_c.edf,x\ncut.edf,\n",
+    )
+    .unwrap();
+    let some = format!(
+        "manifest = \"m.csv\"\n{}",
+        "[recording]\nchannels = [\"T7\"]\n"
+    );
+    let both = [Accept::Incomplete, Accept::Unlabelled];
+    assert_eq!(load(&some, &both).unwrap().0, left.0);
+    let text = load(rates, &[Accept::SharedSubjects])
+        .unwrap_err()
+        .to_string();
+    assert!(text.contains("missing-channels, unlabelled"), "{text}");
+}
+
+#[test]
+fn a_folder_of_the_uea_archive_with_a_graph_in_xml() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/text");
+    let folder = tempfile::tempdir().unwrap();
+    let arff = folder.path().join("relational.arff");
+    std::fs::copy(fixtures.join("relational.arff"), &arff).unwrap();
+    let samples = arff::read(&arff).unwrap().into_ts(&arff).unwrap();
+    let (n, v, l) = samples.x.dim();
+    let names: Vec<String> = (0..v).map(|i| format!("s{i}")).collect();
+    let toml = format!(
+        "files = \"*.arff\"\nsensors = {names:?}\nmissing = \"mask\"\n[graph]\n\
+         adjacency = \"g.graphml\"\n"
+    );
+    std::fs::write(folder.path().join("dataset.toml"), toml).unwrap();
+    // The nodes in another order than the sensors.
+    let nodes: String = names
+        .iter()
+        .rev()
+        .map(|n| format!("<node id=\"{n}\"/>"))
+        .collect();
+    let xml = |nodes: &str| {
+        format!(
+            "<graphml xmlns=\"http://graphml.graphdrawing.org/xmlns\">\
+             <graph edgedefault=\"directed\">{nodes}<edge source=\"s0\" target=\"s1\"/>\
+             </graph></graphml>"
+        )
+    };
+    std::fs::write(folder.path().join("g.graphml"), xml(&nodes)).unwrap();
+    let data = load(&own(&folder)).unwrap();
+    assert_eq!(data.dim(), (n, v, l, 1));
+    assert_eq!(
+        (data.y.clone(), data.classes.clone()),
+        (samples.y, samples.classes)
+    );
+    let adjacency = data.adjacency.unwrap();
+    assert_eq!((adjacency[[1, 0]], adjacency.sum()), (1.0, 1.0));
+    let more = format!("{nodes}<node id=\"other\"/>");
+    std::fs::write(folder.path().join("g.graphml"), xml(&more)).unwrap();
+    let text = load(&own(&folder)).unwrap_err().to_string();
+    assert!(text.contains("sensors of the values"), "{text}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use ndarray::Axis;
 use tgmamba_graph::datasets::{SeriesConfig, SeriesSet, load_series};
-use tgmamba_graph::series::{ForecastSplit, Positions, Series, Step, write_stamp};
+use tgmamba_graph::series::{ForecastSplit, Positions, Series, Step, TimePolicy, write_stamp};
 
 /// The shared files, where they are there.
 fn data_dir() -> Option<PathBuf> {
@@ -380,6 +380,33 @@ fn a_folder_of_tables_as_one_series() {
             .to_string()
             .contains("are not the sensors a, b, c")
     );
+}
+
+#[test]
+fn a_pickled_graph_belongs_to_a_table_of_the_same_sensors() {
+    let fixtures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/traffic");
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["metr-la.h5", "adj_mx.pkl"] {
+        std::fs::copy(fixtures.join(name), folder.path().join(name)).unwrap();
+    }
+    let read = |clock| {
+        let toml = "files = \"metr-la.h5\"\n[graph]\nadjacency = \"adj_mx.pkl\"\n[forecast]\n\
+                    history = 2\nhorizon = 1\n";
+        std::fs::write(folder.path().join("dataset.toml"), toml).unwrap();
+        load_series(&SeriesConfig {
+            name: folder.path().to_string_lossy().into_owned(),
+            clock,
+            ..Default::default()
+        })
+    };
+    let own = read(Some(TimePolicy::mend())).unwrap().series;
+    let published = load_series(&SeriesConfig {
+        name: "metr-la".into(),
+        data_dir: Some(folder.path().into()),
+        ..Default::default()
+    });
+    assert_eq!(own.graph, published.unwrap().series.graph);
+    assert!(own.graph.is_some());
 }
 
 #[test]

@@ -2,12 +2,16 @@
 
 use std::path::Path;
 
-use ndarray::{Array2, ArrayView1};
+use ndarray::{Array2, ArrayD, ArrayView1, Axis, NewAxis, s};
 use serde::Deserialize;
-use tgmamba_graph::signal::power::{Taper, welch};
+use tgmamba_graph::signal::montage::bipolar;
+use tgmamba_graph::signal::power::{Taper, band_power, welch};
 use tgmamba_graph::signal::resample::{resample_fourier, resample_linear, resample_poly};
-use tgmamba_graph::signal::spectrum::{Frames, short_time_fourier};
-use tgmamba_graph::signal::{Band, BesselNorm, Detrend, Filter, Initial, ResampleMethod, detrend};
+use tgmamba_graph::signal::robust::{RejectConfig, clip, robust_scale};
+use tgmamba_graph::signal::spectrum::{Frames, log_power, log_spectrum, short_time_fourier, stft};
+use tgmamba_graph::signal::{
+    Band, BesselNorm, Detrend, Filter, Initial, ResampleMethod, common_average, decimate, detrend,
+};
 
 #[derive(Deserialize)]
 struct Fixture {
@@ -297,6 +301,120 @@ fn trends() {
         let found = off(x.row(0), &case.y, scale);
         assert!(found < 1e-14, "{} {found}", case.n);
     }
+}
+
+#[derive(Deserialize)]
+struct FeatureCase {
+    name: String,
+    settings: std::collections::BTreeMap<String, f64>,
+    shape: Vec<usize>,
+    values: Vec<f64>,
+}
+
+/// As `signal` of `make_features.py`.
+fn nodes(time: usize) -> Array2<f32> {
+    Array2::from_shape_fn((3, time), |(v, t)| {
+        let (v, t) = (v as f64, t as f64);
+        let waves = (0.3 * t + v).sin() + 0.5 * ((1.7 - 0.4 * v) * t).cos();
+        ((v + 1.0) * waves + 3.0 * v + 0.25 * (0.002 * t * t).sin()) as f32
+    })
+}
+
+/// Everything that features are made with, in single precision, against NumPy, SciPy and
+/// scikit-learn in double.
+#[test]
+fn features() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/features.json");
+    let cases: Vec<FeatureCase> =
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let rate = 128.0;
+    let bands = [[4.0, 8.0], [8.0, 13.0], [13.0, 30.0]];
+    for case in &cases {
+        let number = |key: &str| case.settings[key];
+        let count = |key: &str| case.settings[key] as usize;
+        let frames = |hop: &str| Frames {
+            length: count("length"),
+            hop: count(hop),
+            padded: false,
+        };
+        let (mut x, mut short) = (nodes(640), nodes(96));
+        let y: ArrayD<f32> = match case.name.as_str() {
+            "robust" => {
+                robust_scale(short.view_mut());
+                short.into_dyn()
+            }
+            "clip" => {
+                clip(short.view_mut(), number("limit"));
+                short.into_dyn()
+            }
+            "average" => {
+                common_average(short.view_mut());
+                short.into_dyn()
+            }
+            "bipolar" => {
+                let pairs = bipolar(short.insert_axis(Axis(2)).view(), &[[0, 1], [2, 0]]);
+                pairs.remove_axis(Axis(2)).into_dyn()
+            }
+            "log-spectrum" => {
+                let bins = count("first")..count("end");
+                log_spectrum(x.view(), count("length"), bins).into_dyn()
+            }
+            "stft" => {
+                let bins = 0..count("length") / 2 + 1;
+                stft(x.view(), frames("hop"), bins).into_dyn()
+            }
+            "band-power" => {
+                let power = band_power(x.view(), rate, count("segment"), &bands).unwrap();
+                power.mapv(|v| v as f32).into_dyn()
+            }
+            "filterbank" => {
+                let band = Band::Bandpass(number("low"), number("high"));
+                let filter = Filter::butterworth(count("order"), band, rate).unwrap();
+                filter.apply(x.view_mut(), true);
+                x.slice(s![.., ..;7]).to_owned().into_dyn()
+            }
+            "log-power" => {
+                let filter = Filter::butterworth(4, Band::Bandpass(8.0, 13.0), rate).unwrap();
+                filter.apply(x.view_mut(), true);
+                log_power(x.view(), frames("hop"))
+                    .remove_axis(Axis(2))
+                    .into_dyn()
+            }
+            "decimate" | "decimate-causal" => {
+                let slow = decimate(x.view(), count("factor"), case.name == "decimate");
+                slow.slice(s![.., ..;3]).to_owned().into_dyn()
+            }
+            "peak-to-peak" => {
+                // A limit just below the largest range of a window breaks it, one just above not.
+                for (v, ranges) in case.values.chunks(case.shape[1]).enumerate() {
+                    for (i, range) in ranges.iter().enumerate() {
+                        let at = i * count("length");
+                        let window = x.slice(s![v..v + 1, at..at + count("length"), NewAxis]);
+                        let bad = |share: f64| {
+                            let limits = RejectConfig {
+                                peak_to_peak: Some(range * share),
+                                ..RejectConfig::default()
+                            };
+                            limits.bad_nodes(window, None).is_none()
+                        };
+                        assert!(bad(1.0 - 1e-6) && !bad(1.0 + 1e-6), "node {v}, window {i}");
+                    }
+                }
+                continue;
+            }
+            other => panic!("{other}"),
+        };
+        assert_eq!(y.shape(), case.shape, "{}", case.name);
+        let scale = case.values.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+        let differences = y
+            .iter()
+            .zip(&case.values)
+            .map(|(a, b)| (f64::from(*a) - b).abs());
+        let worst = differences.fold(0.0, f64::max) / scale;
+        println!("{}: {worst:.1e}", case.name);
+        assert!(worst < 1e-6, "{}: {worst}", case.name);
+    }
+    assert_eq!(cases.len(), 12);
 }
 
 /// A generator that needs no crate (xorshift).

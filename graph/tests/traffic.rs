@@ -290,6 +290,22 @@ fn largest_from_the_raw_files() {
     }
     let ca = load("largest-ca", dir.path()).unwrap().series;
     assert_eq!(ca.dim().1, 5);
+    let years = |name: &str, years: &[u16]| {
+        load_series(&SeriesConfig {
+            name: name.into(),
+            data_dir: Some(dir.path().into()),
+            years: years.to_vec(),
+            ..Default::default()
+        })
+    };
+    assert_eq!(
+        years("largest-sd", &[2019]).unwrap().series.values,
+        s.values
+    );
+    let text = years("largest-sd", &[2019, 2020]).unwrap_err().to_string();
+    assert!(text.contains("ca_his_raw_2020.h5"), "{text}");
+    let text = years("pems-bay", &[2019]).unwrap_err().to_string();
+    assert!(text.contains("largest-sd"), "{text}");
     assert_eq!(
         load("largest-gba", dir.path()).unwrap().series.sensors,
         ["400057"]

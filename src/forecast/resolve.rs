@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tgmamba_graph::Series;
-use tgmamba_graph::datasets::{self, SeriesConfig, SeriesSet, load_series, series_names};
+use tgmamba_graph::datasets::{self, DatasetConfig, SeriesSet, load_series, series_names};
 use tgmamba_graph::split::Fold;
 
 use super::config::{ForecastConfig, GraphUse};
@@ -174,14 +174,7 @@ pub fn resolve(user: Value) -> Result<Resolved> {
     set(&mut value, "dataset.name", json!(name));
     let SeriesSet {
         series, protocol, ..
-    } = load_series(&SeriesConfig {
-        name,
-        data_dir: value
-            .pointer("/dataset/data_dir")
-            .and_then(Value::as_str)
-            .map(Into::into),
-        ..SeriesConfig::default()
-    })?;
+    } = load_series(&dataset(&value)?.series())?;
     let forecast: ForecastConfig =
         serde_json::from_value(value["forecast"].take()).map_err(|e| {
             Error::config(
@@ -232,6 +225,12 @@ pub fn resolve(user: Value) -> Result<Resolved> {
         series,
         folds,
     })
+}
+
+/// The section of the data.
+fn dataset(value: &Value) -> Result<DatasetConfig> {
+    serde_json::from_value(value["dataset"].clone())
+        .map_err(|e| Error::config("[dataset]", e.to_string(), "see --help for the settings"))
 }
 
 /// Refuses an edge learner that finds no use.
@@ -309,10 +308,6 @@ pub fn folds(config: &RunConfig, steps: usize) -> Result<Vec<Fold>> {
 /// # Errors
 /// As [`load_series`].
 pub fn load(config: &RunConfig) -> Result<Arc<Series>> {
-    let set = load_series(&SeriesConfig {
-        name: config.dataset.name.clone(),
-        data_dir: config.dataset.data_dir.clone(),
-        ..SeriesConfig::default()
-    })?;
+    let set = load_series(&config.dataset.series())?;
     Ok(Arc::new(set.series))
 }

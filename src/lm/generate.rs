@@ -72,7 +72,7 @@ pub fn generate(
     let mut decoder = Decoder::new(model, device, state, options.launch);
     let greedy = options.sampling.is_plain() && !is_cpu(device);
     // Tokens that were chosen on the device.
-    let mut ahead: VecDeque<Vec<u32>> = VecDeque::new();
+    let mut ahead: VecDeque<Vec<Option<u32>>> = VecDeque::new();
     loop {
         for (row, id) in next.iter().enumerate() {
             if open[row] {
@@ -91,7 +91,16 @@ pub fn generate(
             ahead = decoder.greedy(&next, options.vocabulary, count)?.into();
         }
         next = match ahead.pop_front() {
-            Some(next) => next,
+            // What follows the end of a text is not looked at.
+            Some(row)
+                if row
+                    .iter()
+                    .zip(&open)
+                    .any(|(id, open)| *open && id.is_none()) =>
+            {
+                return Err(not_finite());
+            }
+            Some(row) => row.into_iter().map(Option::unwrap_or_default).collect(),
             None => choose(&texts, &open, decoder.step(&next)?)?,
         };
     }
@@ -123,18 +132,24 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// The `count` most likely tokens after `ids`, one after the other, each of all texts.
+    /// The `count` most likely tokens after `ids`, one after the other, each of all texts; `None` for
+    /// a text whose logits are not finite. Later calls go on where the last one ended, whatever `ids`
+    /// are.
     ///
     /// A decoder is used for this or for [`step`](Self::step), not for both in turns.
     ///
     /// # Errors
-    /// As [`step`](Self::step), or logits that are not finite.
+    /// As [`step`](Self::step).
+    ///
+    /// # Panics
+    /// If `count` is more than 16.
     pub fn greedy(
         &mut self,
         ids: &[u32],
         vocabulary: usize,
         count: usize,
-    ) -> Result<Vec<Vec<u32>>> {
+    ) -> Result<Vec<Vec<Option<u32>>>> {
+        assert!(count <= AHEAD, "greedy: {count} tokens, at most {AHEAD}");
         let b = ids.len();
         let mut tokens = Vec::with_capacity(count);
         if self.chosen.is_none() {
@@ -148,7 +163,9 @@ impl<'a> Decoder<'a> {
             self.recorder.run(Feed::default(), |_| {
                 let before = chosen.take().expect("set above");
                 let last = before.clone().narrow(0, AHEAD - 1, 1);
-                let (logits, next) = model.step(last.reshape([b]).int(), state.clone());
+                // After logits that are not finite comes -1, which no row of the embedding has.
+                let last = last.clamp_min(0.0).reshape([b]).int();
+                let (logits, next) = model.step(last, state.clone());
                 *state = next;
                 let new = argmax(logits, vocabulary).reshape([1, b]);
                 let moved = Tensor::cat(vec![before.clone().narrow(0, 1, AHEAD - 1), new], 0);
@@ -160,10 +177,8 @@ impl<'a> Decoder<'a> {
         let chosen = self.chosen.clone().expect("set above");
         let rows = host(chosen)?;
         for row in rows.chunks(b).skip(AHEAD - count) {
-            if row.iter().any(|id| *id < 0.0) {
-                return Err(not_finite());
-            }
-            tokens.push(row.iter().map(|id| *id as u32).collect());
+            let ids = row.iter().map(|id| (*id >= 0.0).then_some(*id as u32));
+            tokens.push(ids.collect());
         }
         Ok(tokens)
     }
@@ -304,7 +319,7 @@ mod tests {
                 let logits = one.step(&ids).unwrap();
                 let places = argmax(logits, 30).into_data();
                 ids = places.iter::<f32>().map(|id| id as u32).collect();
-                wanted.push(ids.clone());
+                wanted.push(ids.iter().copied().map(Some).collect::<Vec<_>>());
             }
             let mut two = Decoder::new(&model, &device, state, true);
             let mut found = two.greedy(&start, 30, 3).unwrap();

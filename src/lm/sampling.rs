@@ -156,9 +156,11 @@ fn penalise(logits: &mut [f64], seen: &[bool], penalty: f64) {
 
 /// Tokens that may come, the most likely first, with weights relative to the first.
 fn filtered(logits: &[f64], sampling: &Sampling) -> Vec<(usize, f64)> {
+    // The largest is 0 before it is divided, so that no temperature is too small.
+    let top = logits.iter().fold(f64::NEG_INFINITY, |top, v| top.max(*v));
     let mut kept: Vec<(usize, f64)> = logits
         .iter()
-        .map(|logit| logit / sampling.temperature)
+        .map(|logit| (logit - top) / sampling.temperature)
         .enumerate()
         .collect();
     if (1..kept.len()).contains(&sampling.top_k) {
@@ -167,11 +169,8 @@ fn filtered(logits: &[f64], sampling: &Sampling) -> Vec<(usize, f64)> {
         let last = last.1;
         kept.retain(|(_, logit)| *logit >= last);
     }
-    let top = kept
-        .iter()
-        .fold(f64::NEG_INFINITY, |top, (_, v)| top.max(*v));
     for (_, value) in &mut kept {
-        *value = (*value - top).exp();
+        *value = value.exp();
     }
     let total: f64 = kept.iter().map(|(_, weight)| weight).sum();
     let spare = (1.0 - sampling.top_p) * total;
@@ -230,6 +229,23 @@ mod tests {
         Sampling {
             top_k: 0,
             ..Sampling::default()
+        }
+    }
+
+    #[test]
+    fn the_smallest_temperature_is_the_largest_logit() {
+        let logits = [10.0, 30.0, 29.999, 20.0];
+        for top_k in [0, 2] {
+            let temperature = f64::MIN_POSITIVE;
+            let kept = filtered(
+                &logits,
+                &Sampling {
+                    temperature,
+                    top_k,
+                    ..open()
+                },
+            );
+            assert_eq!(draw(&kept, 0.999), 1, "{kept:?}");
         }
     }
 

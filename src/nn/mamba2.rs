@@ -198,6 +198,9 @@ impl Mamba2Config {
         if let Some((name, _)) = zero.iter().find(|(_, v)| *v == 0) {
             return Some(format!("{name} is 0"));
         }
+        if self.d_conv < 2 {
+            return Some(format!("d_conv is {}, of at least 2", self.d_conv));
+        }
         if d == 0 || d > self.d_inner() {
             return Some(format!(
                 "d_ssm is {d}, of {} inner channels",

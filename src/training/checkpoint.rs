@@ -134,6 +134,14 @@ pub fn load<M: Module>(
     let bytes = files::read(path)?;
     let progress = progress_of(path, &bytes)?;
     let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(path, "header", e))?;
+    if file.names().contains(&"optimizer") {
+        return Err(Error::file(
+            path,
+            "optimizer",
+            "is of an earlier version of this program",
+            "go on with that version, or start the run again under another name",
+        ));
+    }
     let mut dict = StateDict::new();
     let mut moments: [BTreeMap<String, Vec<f32>>; 2] = Default::default();
     for (name, view) in file.iter() {

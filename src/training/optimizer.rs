@@ -35,7 +35,7 @@ pub fn is_exempt_from_decay(name: &str) -> bool {
 /// Adam, or AdamW with decoupled decay, a step as one pass over each parameter.
 ///
 /// On a GPU a step writes into the memory of the parameters.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Adam {
     beta1: f64,
     beta2: f64,

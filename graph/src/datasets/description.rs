@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::biosignals::Trials;
-use crate::formats::biosignal::RecordingOptions;
+use super::{Accept, DatasetConfig};
+use crate::formats::biosignal::{Breaks, MixedRates, RecordingOptions};
 use crate::formats::csv::CsvConfig;
 use crate::series::TimePolicy;
 use crate::signal::FeatureConfig;
@@ -67,7 +68,8 @@ pub struct Variables {
 #[serde(default, deny_unknown_fields)]
 pub struct GraphFiles {
     /// A square matrix, entry [target, source]: `.npy`, or `.csv` with or without the names of
-    /// the sensors in the first line.
+    /// the sensors in the first line. Or GraphML (`.graphml`, the weight of an edge its attribute
+    /// `weight`, else 1), or a pickle as DCRNN makes it (`.pkl`); these name their sensors.
     pub adjacency: Option<PathBuf>,
     /// A table `from,to,weight` of sensor names; without `weight` it is 1.
     pub edges: Option<PathBuf>,
@@ -148,7 +150,8 @@ pub struct FolderConfig {
     pub licence: String,
     /// What to cite.
     pub citation: String,
-    /// Files of recordings: `.npz`, `.npy`, `.mat`, `.ts`, `.csv`, `.tsv`, `.edf`, `.bdf`, `.gdf`.
+    /// Files of recordings: `.npz`, `.npy`, `.mat`, `.ts`, `.arff` (as the UEA and UCR archives
+    /// have them), `.csv`, `.tsv`, `.edf`, `.bdf`, `.gdf`.
     /// In a text table a column is a sensor, and a file one recording.
     pub files: Files,
     /// Files that belong to a part of a given split.
@@ -221,6 +224,30 @@ impl FolderConfig {
             ));
         }
         Ok(config)
+    }
+
+    /// The same with the clock and the faults that `asked` accepts.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a fault that files of a folder cannot have.
+    pub(super) fn accepting(mut self, asked: &DatasetConfig) -> Result<Self> {
+        let known = [
+            Accept::MissingChannels,
+            Accept::Unlabelled,
+            Accept::MixedRates,
+            Accept::Breaks,
+            Accept::Incomplete,
+        ];
+        asked.accepts_only(&asked.name, &known)?;
+        self.clock = asked.clock.unwrap_or(self.clock);
+        let recording = &mut self.recording;
+        if asked.accepts(Accept::MixedRates) && recording.mixed_rates == MixedRates::Error {
+            recording.mixed_rates = MixedRates::Resample;
+        }
+        if asked.accepts(Accept::Breaks) {
+            recording.breaks = Breaks::Split;
+        }
+        Ok(self)
     }
 }
 

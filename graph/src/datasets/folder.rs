@@ -4,22 +4,27 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{Array2, Axis, Ix2, s};
 
+use super::Accept;
 use super::biosignals;
 use super::description::FolderConfig;
-use super::graph_file::{adjacency_file, edges, near, square};
+use super::graph_file::{given, square};
 use super::labels::{self, Raw};
 use super::manifest::Manifest;
 use super::read_positions;
 use super::variables::{Arrays, Item, Layout, items};
 use crate::electrodes::electrode_positions;
 use crate::formats::csv::read_table;
-use crate::formats::ts;
+use crate::formats::{arff, ts};
 use crate::series::{Arranged, TimeAxis, TimePolicy};
 use crate::windows::RecordingSet;
 use crate::{DatasetInfo, Error, Labels, Part, Recording, Result, files};
 
-/// Reads what `config` (of `folder`) describes.
-pub(super) fn recordings(folder: &Path, config: &FolderConfig) -> Result<RecordingSet> {
+/// Reads what `config` (of `folder`) describes; what `accept` lets pass is left out.
+pub(super) fn recordings(
+    folder: &Path,
+    config: &FolderConfig,
+    accept: &[Accept],
+) -> Result<RecordingSet> {
     let toml = folder.join("dataset.toml");
     let wrong =
         |field: &str, problem: &str, remedy: &str| Error::file(&toml, field, problem, remedy);
@@ -43,7 +48,7 @@ pub(super) fn recordings(folder: &Path, config: &FolderConfig) -> Result<Recordi
     let mut sources = vec![files::source_file(&toml)?];
     let mut all: Vec<Item> = Vec::new();
     for (path, part) in &paths {
-        let mut found = read_file(path, config, &toml, &mut shared)?;
+        let mut found = read_file(path, config, &toml, &mut shared, accept)?;
         for item in &mut found {
             let r = &mut item.recording;
             r.part = part.or(r.part);
@@ -62,6 +67,9 @@ pub(super) fn recordings(folder: &Path, config: &FolderConfig) -> Result<Recordi
         let path = folder.join(labels);
         own_labels(&path, &mut all)?;
         others.push(path);
+    }
+    if accept.contains(&Accept::Unlabelled) {
+        leave_out_unlabelled(&mut all);
     }
     let nodes = all
         .first()
@@ -88,19 +96,8 @@ pub(super) fn recordings(folder: &Path, config: &FolderConfig) -> Result<Recordi
         shared.positions = Some(read_positions(&path, &sensors)?);
         others.push(path);
     }
-    if let Some(file) = &config.graph.adjacency {
-        let path = folder.join(file);
-        shared.adjacency = Some(adjacency_file(&path, &sensors)?);
-        others.push(path);
-    }
-    if let Some(file) = &config.graph.edges {
-        let path = folder.join(file);
-        shared.adjacency = Some(edges(&path, &sensors, config.graph.undirected)?);
-        others.push(path);
-    }
-    if let Some(file) = &config.graph.distances {
-        let path = folder.join(file);
-        shared.adjacency = Some(near(&path, &sensors)?.to_dense());
+    if let Some((path, graph)) = given(folder, &config.graph, &sensors)? {
+        shared.adjacency = Some(graph.to_dense());
         others.push(path);
     }
     others.extend(config.manifest.iter().map(|m| folder.join(m)));
@@ -141,6 +138,17 @@ pub(super) fn recordings(folder: &Path, config: &FolderConfig) -> Result<Recordi
         recordings,
         sources,
     })
+}
+
+/// Keeps the recordings with labels, where there are any.
+fn leave_out_unlabelled(all: &mut Vec<Item>) {
+    let labelled = |item: &Item| item.labels != Raw::None;
+    if all.iter().any(labelled) {
+        for item in all.iter().filter(|i| !labelled(i)) {
+            log::warn!("{}: left out, it has no label", item.recording.name);
+        }
+        all.retain(labelled);
+    }
 }
 
 /// What the files say about the data set as a whole.
@@ -207,6 +215,7 @@ fn read_file(
     config: &FolderConfig,
     toml: &Path,
     shared: &mut Shared,
+    accept: &[Accept],
 ) -> Result<Vec<Item>> {
     let first = !std::mem::replace(&mut shared.started, true);
     if let Some(mut arrays) = Arrays::open(path)? {
@@ -255,8 +264,11 @@ fn read_file(
     };
     let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
     match extension.to_str() {
-        Some("ts") => {
-            let file = ts::read(path)?;
+        Some(kind @ ("ts" | "arff")) => {
+            let file = match kind {
+                "ts" => ts::read(path)?,
+                _ => arff::read(path)?.into_ts(path)?,
+            };
             if shared.classes.is_empty() {
                 shared.classes = file.classes.clone();
             }
@@ -276,7 +288,9 @@ fn read_file(
                 .collect())
         }
         Some("edf" | "bdf" | "gdf") => {
-            let (sensors, found) = biosignals::items(path, config)?;
+            let Some((sensors, found)) = biosignals::items(path, config, accept)? else {
+                return Ok(Vec::new());
+            };
             if shared.sensors.is_empty() {
                 shared.sensors = sensors.clone();
             }
@@ -347,7 +361,7 @@ fn read_file(
             path,
             "extension",
             "is none of a format that is read",
-            "use .npz, .npy, .mat, .h5, .ts, .csv, .tsv, .edf, .bdf or .gdf",
+            "use .npz, .npy, .mat, .h5, .ts, .arff, .csv, .tsv, .edf, .bdf or .gdf",
         )),
     }
 }
@@ -359,12 +373,7 @@ fn arranged(path: &Path, stamps: &[i64], policy: TimePolicy) -> Result<Arranged>
             field,
             problem,
             remedy,
-        } => Error::file(
-            path,
-            field,
-            problem,
-            format!("{remedy} under [clock] of dataset.toml"),
-        ),
+        } => Error::file(path, field, problem, remedy),
         other => other,
     };
     let arranged = TimeAxis::arrange(stamps, None, policy).map_err(in_file)?;

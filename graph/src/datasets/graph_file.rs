@@ -1,12 +1,15 @@
-//! A graph out of a file: a matrix or a table of edges.
+//! A graph out of a file: a matrix, a table of edges, GraphML or a pickle.
 
-use std::path::Path;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
 use ndarray::{Array2, Ix2};
 
+use super::description::GraphFiles;
 use super::variables::Arrays;
 use crate::formats::csv::{Cells, CsvConfig, read_cells};
 use crate::formats::distances::{self, Unlisted};
+use crate::formats::{graphml, pickle};
 use crate::topology::CsrGraph;
 use crate::{Error, Result};
 
@@ -30,9 +33,94 @@ pub(super) fn square(path: &Path, name: &str, a: Option<Array2<f32>>) -> Result<
     Ok(a)
 }
 
+/// The graph that a description names, over `sensors`, and its file.
+pub(super) fn given(
+    folder: &Path,
+    files: &GraphFiles,
+    sensors: &[String],
+) -> Result<Option<(PathBuf, CsrGraph)>> {
+    let (path, graph) = if let Some(file) = &files.distances {
+        let path = folder.join(file);
+        let graph = near(&path, sensors)?;
+        (path, graph)
+    } else if let Some(file) = &files.edges {
+        let path = folder.join(file);
+        let graph = CsrGraph::from_dense(edges(&path, sensors, files.undirected)?.view())?;
+        (path, graph)
+    } else if let Some(file) = &files.adjacency {
+        let path = folder.join(file);
+        let graph = adjacency_file(&path, sensors)?;
+        (path, graph)
+    } else {
+        return Ok(None);
+    };
+    Ok(Some((path, graph)))
+}
+
+/// Reads a graph by the extension of its file: GraphML, a pickle as DCRNN makes it, or a matrix.
+fn adjacency_file(path: &Path, sensors: &[String]) -> Result<CsrGraph> {
+    let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
+    match extension.to_str() {
+        Some("graphml" | "xml") => {
+            let file = graphml::read(path)?;
+            let graph = file.to_csr("weight", path)?;
+            among(&file.ids, graph.edges(), sensors, path)
+        }
+        Some("pkl" | "pickle") => pickled(&pickle::read_adjacency(path)?, sensors, path),
+        _ => CsrGraph::from_dense(matrix(path, sensors)?.view()),
+    }
+}
+
+/// A pickled adjacency, entry [from, to], in the order of `sensors`.
+pub(super) fn pickled(
+    graph: &pickle::Adjacency,
+    sensors: &[String],
+    path: &Path,
+) -> Result<CsrGraph> {
+    let entries = graph.weights.indexed_iter().filter(|(_, w)| **w != 0.0);
+    let edges = entries.map(|((from, to), w)| (from, to, *w));
+    among(&graph.sensors, edges, sensors, path)
+}
+
+/// Edges (source, target, weight) between nodes `named` in a file, over exactly the same `sensors`
+/// in their order.
+fn among(
+    named: &[String],
+    edges: impl Iterator<Item = (usize, usize, f32)>,
+    sensors: &[String],
+    path: &Path,
+) -> Result<CsrGraph> {
+    let place: HashMap<&str, usize> = sensors
+        .iter()
+        .enumerate()
+        .map(|(i, s)| (s.as_str(), i))
+        .collect();
+    let order: Vec<Option<usize>> = named
+        .iter()
+        .map(|s| place.get(s.as_str()).copied())
+        .collect();
+    let known = order.iter().flatten().count();
+    if known != sensors.len() || known != named.len() {
+        return Err(Error::file(
+            path,
+            "sensors",
+            format!(
+                "{known} of its {} nodes are among the {} sensors of the values",
+                named.len(),
+                sensors.len()
+            ),
+            "use the graph that belongs to the values, its nodes named as the sensors",
+        ));
+    }
+    let edges: Vec<(usize, usize, f32)> = edges
+        .filter_map(|(source, target, w)| Some((order[source]?, order[target]?, w)))
+        .collect();
+    CsrGraph::from_edges(sensors.len(), &edges)
+}
+
 /// Reads an adjacency, entry [target, source], in the order of `sensors`. A text table may carry
 /// the names of the sensors in its first line, and is brought into their order.
-pub(super) fn adjacency_file(path: &Path, sensors: &[String]) -> Result<Array2<f32>> {
+pub(super) fn matrix(path: &Path, sensors: &[String]) -> Result<Array2<f32>> {
     let n = sensors.len();
     let a = match Arrays::open(path)? {
         Some(mut arrays) => {
@@ -93,7 +181,7 @@ fn table(path: &Path, sensors: &[String]) -> Result<Array2<f32>> {
 }
 
 /// Reads a table `from,to[,weight]` into an adjacency, entry [target, source].
-pub(super) fn edges(path: &Path, sensors: &[String], undirected: bool) -> Result<Array2<f32>> {
+fn edges(path: &Path, sensors: &[String], undirected: bool) -> Result<Array2<f32>> {
     let cells = read_cells(path, &CsvConfig::default())?;
     let at = |name: &str| cells.names.iter().position(|n| n == name);
     let (Some(from), Some(to)) = (at("from"), at("to")) else {
@@ -129,7 +217,7 @@ pub(super) fn edges(path: &Path, sensors: &[String], undirected: bool) -> Result
 
 /// Reads a table `from,to,distance` into a graph of those that are near each other: the Gaussian
 /// kernel of DCRNN with its threshold of 0.1.
-pub(super) fn near(path: &Path, sensors: &[String]) -> Result<CsrGraph> {
+fn near(path: &Path, sensors: &[String]) -> Result<CsrGraph> {
     let edges = distances::read(path)?.among(sensors, Unlisted::Error, path)?;
     CsrGraph::gaussian(sensors.len(), &edges, None, 0.1)
 }
@@ -184,9 +272,9 @@ mod tests {
 
     #[test]
     fn named_columns_are_brought_into_order() {
-        let a = with("b,a\n1,2\n3,4\n", adjacency_file).unwrap();
+        let a = with("b,a\n1,2\n3,4\n", matrix).unwrap();
         assert_eq!(a, arr2(&[[4.0, 3.0], [2.0, 1.0]]));
-        let a = with("1,2\n3,4\n", adjacency_file).unwrap();
+        let a = with("1,2\n3,4\n", matrix).unwrap();
         assert_eq!(a, arr2(&[[1.0, 2.0], [3.0, 4.0]]));
     }
 
@@ -199,7 +287,7 @@ mod tests {
             "a,b\n1,x\n1,1\n",
             "1,inf\n1,1\n",
         ] {
-            assert!(with(text, adjacency_file).is_err(), "{text}");
+            assert!(with(text, matrix).is_err(), "{text}");
         }
         for (text, expected) in [
             ("from,to\na,c\n", "line 2: unknown sensor \"c\""),

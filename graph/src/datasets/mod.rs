@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::cache::{self, CacheOptions, Made};
+use crate::series::TimePolicy;
 use crate::signal::FeatureConfig;
 use crate::windows::{LazySet, Missing, RecordingSet, WindowConfig, cut};
 use crate::{Dataset, DatasetInfo, Error, Result, SourceFile};
@@ -40,6 +41,7 @@ pub use description::{Files, FolderConfig, ForecastFiles, GraphFiles, SplitFiles
 pub use electrodes::read_positions;
 pub use listing::{Listed, Purpose, State, list};
 use named::{NAMES, Named, SETS};
+use options::OptionName;
 pub use options::{Accept, Task};
 pub use series::{SeriesConfig, SeriesSet, load_series, series_names};
 
@@ -70,6 +72,11 @@ pub struct DatasetConfig {
     pub split_file: Option<PathBuf>,
     /// Faults of the files that are accepted instead of refused, where a set allows it.
     pub accept: Vec<Accept>,
+    /// What to accept of the time stamps of a folder's tables, or of a series; `None`: what
+    /// `dataset.toml` or the published protocol says, mostly nothing.
+    pub clock: Option<TimePolicy>,
+    /// Which years of a series to join, see [`SeriesConfig`]; empty: those of the protocol.
+    pub years: Vec<u16>,
 }
 
 impl Default for DatasetConfig {
@@ -85,6 +92,20 @@ impl Default for DatasetConfig {
             channels: Vec::new(),
             split_file: None,
             accept: Vec::new(),
+            clock: None,
+            years: Vec::new(),
+        }
+    }
+}
+
+impl DatasetConfig {
+    /// What of it concerns a series.
+    pub fn series(&self) -> SeriesConfig {
+        SeriesConfig {
+            name: self.name.clone(),
+            data_dir: self.data_dir.clone(),
+            clock: self.clock,
+            years: self.years.clone(),
         }
     }
 }
@@ -248,10 +269,11 @@ fn read(config: &DatasetConfig) -> Result<Loaded> {
             missing: set.missing,
         },
         Choice::Folder(folder) => {
-            config.only(&config.name, &[])?;
-            let description = FolderConfig::read(&folder)?;
+            config.only(&config.name, &[OptionName::Accept, OptionName::Clock])?;
+            let description = FolderConfig::read(&folder)?.accepting(config)?;
+            let recordings = folder::recordings(&folder, &description, &config.accept)?;
             Loaded {
-                recordings: Recordings::Read(folder::recordings(&folder, &description)?),
+                recordings: Recordings::Read(recordings),
                 features: description.features.unwrap_or_default(),
                 window: description.window.unwrap_or_default(),
                 missing: description.missing,

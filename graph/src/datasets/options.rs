@@ -113,6 +113,9 @@ pub(super) enum OptionName {
     Task,
     SplitFile,
     Accept,
+    Clock,
+    /// No set of windows has it.
+    Years,
 }
 
 impl DatasetConfig {
@@ -142,6 +145,8 @@ impl DatasetConfig {
                 self.split_file.is_some(),
             ),
             (OptionName::Accept, "accept", !self.accept.is_empty()),
+            (OptionName::Clock, "clock", self.clock.is_some()),
+            (OptionName::Years, "years", !self.years.is_empty()),
         ] {
             if given && !has.contains(&option) {
                 return Err(Error::config(

@@ -309,6 +309,15 @@ struct Part {
     received: u64,
 }
 
+impl Drop for Part {
+    fn drop(&mut self) {
+        if self.len == 0 {
+            // Nothing came: there is nothing to go on from, and where it cannot be removed it is empty.
+            let _gone = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
 impl Part {
     /// The part beside `target`, with the hash of what is in it.
     fn open(target: &Path) -> Result<Self> {

@@ -177,7 +177,7 @@ impl TimeAxis {
                     write_stamp(stamps[i - 1]),
                     report.unordered
                 ),
-                "sort the file by time, or accept it with order = \"sort\"",
+                "sort the file by time, or accept it with clock.order = \"sort\" (--clock mend)",
             );
         }
         rows.sort_by_key(|r| stamps[*r]);
@@ -200,7 +200,8 @@ impl TimeAxis {
                     write_stamp(stamp),
                     report.duplicates
                 ),
-                "keep one row of each time, or accept it with duplicates = \"first\" or \"last\"",
+                "keep one row of each time, or accept it with clock.duplicates = \"first\" or \"last\" \
+                 (--clock mend)",
             );
         }
         let sorted: Vec<i64> = rows.iter().map(|r| stamps[*r]).collect();
@@ -240,7 +241,8 @@ impl TimeAxis {
                     write_stamp(gap.after),
                     report.gaps.len()
                 ),
-                "insert the missing rows, or accept it with gaps = \"fill\" or \"keep\"",
+                "insert the missing rows, or accept it with clock.gaps = \"fill\" or \"keep\" (--clock mend, \
+                 --clock keep-gaps)",
             );
         }
         if policy.gaps != Gaps::Fill || report.gaps.is_empty() {

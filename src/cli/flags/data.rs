@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use tgmamba_graph::datasets::{self, Accept};
+use tgmamba_graph::series::TimePolicy;
 
 use super::{Override, value};
 use crate::forecast::resolve;
@@ -39,6 +40,15 @@ pub struct DataFlags {
     /// incomplete
     #[arg(long, value_name = "FAULT,...", value_delimiter = ',')]
     accept: Option<Vec<Accept>>,
+    /// What to do about time stamps out of order, repeated or left out: strict refuses them, keep-gaps
+    /// goes on across gaps, mend sorts, keeps the first and inserts steps as not observed [default:
+    /// that of the protocol or of dataset.toml, else strict]; one by one with
+    /// --set dataset.clock.gaps=keep and the like
+    #[arg(long, value_name = "POLICY")]
+    clock: Option<ClockPolicy>,
+    /// Years to join, of largest-... [default: 2019]
+    #[arg(long, value_name = "YEAR,...", value_delimiter = ',')]
+    years: Option<Vec<u16>>,
     /// Features: raw, log-spectrum, stft, filterbank, band-power, welch-power [default: what suits
     /// the data]; details with --set dataset.features.FIELD=VALUE
     #[arg(long, value_name = "KIND")]
@@ -83,6 +93,24 @@ pub struct DataFlags {
     /// Seed of the split [default: 0]
     #[arg(long, value_name = "N")]
     split_seed: Option<u64>,
+}
+
+/// What is asked for with --clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ClockPolicy {
+    Strict,
+    KeepGaps,
+    Mend,
+}
+
+impl ClockPolicy {
+    fn policy(self) -> TimePolicy {
+        match self {
+            Self::Strict => TimePolicy::default(),
+            Self::KeepGaps => TimePolicy::keep_gaps(),
+            Self::Mend => TimePolicy::mend(),
+        }
+    }
 }
 
 /// What is asked for with --task.
@@ -131,6 +159,8 @@ impl DataFlags {
             ("dataset.task", value(&self.told_apart())),
             ("dataset.split_file", value(&self.split_file)),
             ("dataset.accept", value(&self.accept)),
+            ("dataset.clock", value(&self.clock.map(ClockPolicy::policy))),
+            ("dataset.years", value(&self.years)),
             ("dataset.features.kind", value(&self.features)),
             ("dataset.window.length", value(&self.window)),
             ("dataset.window.stride", value(&self.stride)),

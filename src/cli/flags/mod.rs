@@ -101,11 +101,19 @@ impl ConfigFlags {
         Ok(config)
     }
 
-    /// Names of the flags that are set, other than the device.
+    /// Names of the flags that are set, other than those that a run which goes on may change: the
+    /// device, and whether its steps are launched.
     pub fn given(&self) -> Result<Vec<String>> {
         let mut config = self.to_value()?;
         if let Some(fields) = config.as_object_mut() {
             fields.remove("device");
+            let training = fields.get_mut("training").and_then(Value::as_object_mut);
+            if let Some(training) = training {
+                training.remove("launch");
+                if training.is_empty() {
+                    fields.remove("training");
+                }
+            }
         }
         let names = config.as_object().map(|o| o.keys().cloned().collect());
         Ok(names.unwrap_or_default())
@@ -179,7 +187,17 @@ mod tests {
                 "split_file": "parts.csv", "accept": ["missing-channels", "breaks"],
             }})
         );
+        let args = "--dataset largest-sd --years 2018,2019 --clock keep-gaps";
+        let args: Vec<&str> = args.split_whitespace().collect();
+        assert_eq!(
+            parse(&args).unwrap().flags.to_value().unwrap(),
+            json!({"dataset": {
+                "name": "largest-sd", "years": [2018, 2019],
+                "clock": {"order": "error", "duplicates": "error", "gaps": "keep"},
+            }})
+        );
         let message = |args: &[&str]| parse(args).map(|_| ()).unwrap_err().to_string();
+        assert!(message(&["--clock", "any"]).contains("strict, keep-gaps, mend"));
         let text = message(&["--accept", "missing-chanels"]);
         assert!(text.contains("did you mean \"missing-channels\""), "{text}");
         assert!(message(&["--task", "both"]).contains("detection, classification"));

@@ -60,7 +60,7 @@ pub struct TrainingFlags {
     checkpoint_steps: Option<usize>,
     /// On a GPU: launch the kernels of a step one by one instead of running a recording of them
     #[arg(long)]
-    launch: bool,
+    pub launch: bool,
 }
 
 impl TrainingFlags {

@@ -5,14 +5,13 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::error::Result;
-use crate::lm::checkpoint::convert::{Report, convert};
+use crate::lm::checkpoint::convert::{Report, Weights, convert};
 use crate::lm::checkpoint::{Format, Storage};
 
 /// Rewrite a checkpoint in another format, bit for bit.
 ///
 /// Reads state-spaces, Hugging Face and Codestral checkpoints (safetensors, PyTorch .bin, parts with
-/// an index) and writes config.json and model.safetensors; tokenizer files go along. Prints every
-/// tensor.
+/// an index) and writes config.json and weights; tokenizer files go along. Prints every tensor.
 #[derive(Debug, Args)]
 pub struct ConvertArgs {
     /// Folder of the checkpoint
@@ -24,6 +23,9 @@ pub struct ConvertArgs {
     /// Format to write: state-spaces or hf
     #[arg(long = "to", value_name = "FORMAT", default_value = "hf")]
     format: Format,
+    /// File of weights to write [default: bin for state-spaces, safetensors for hf]
+    #[arg(long, value_name = "KIND")]
+    weights: Option<Weights>,
     /// Round numbers to this type [default: as in the file]
     #[arg(long, value_name = "TYPE")]
     dtype: Option<Storage>,
@@ -33,7 +35,8 @@ pub struct ConvertArgs {
 }
 
 pub fn run(args: &ConvertArgs) -> Result<()> {
-    let report = convert(&args.from, &args.to, args.format, args.dtype)?;
+    let weights = args.weights.unwrap_or(Weights::of(args.format));
+    let report = convert(&args.from, &args.to, args.format, weights, args.dtype)?;
     if !args.quiet {
         table(&report);
     }

@@ -405,6 +405,7 @@ fn reopen(path: &Path, args: &TrainArgs) -> Result<(RunFolder, LmRun)> {
     if let Some(device) = &args.device {
         run.device = device.clone();
     }
+    run.training.launch |= args.launch;
     let files = [&run.data[..], &run.valid].concat();
     for (found, wanted) in corpus::sources(&files)?.iter().zip(&run.sources) {
         if found != wanted {

@@ -90,7 +90,9 @@ pub fn main() -> ExitCode {
     };
     if args.resume.is_some() && (!given.is_empty() || args.config.is_some() || args.name.is_some())
     {
-        usage("--resume takes the settings of the run; give no other settings than --device");
+        usage(
+            "--resume takes the settings of the run; give no other settings than --device and --launch",
+        );
     }
     if args.jobs == 0 {
         usage("--jobs must be at least 1");
@@ -235,6 +237,7 @@ fn reopen(path: &Path, args: &TrainArgs) -> Result<Run> {
     if let Some(device) = &args.flags.run.device {
         config.device = device.clone();
     }
+    config.training.launch |= args.flags.training.launch;
     let (material, folds) = match config.forecast {
         None => {
             let dataset = load_with(&config.dataset, &cache_options(args.no_cache))?;

@@ -12,7 +12,7 @@ use tgmamba_graph::files;
 
 use super::config::{self, Format};
 use super::source::{self, Storage, Stored};
-use super::{EMBEDDING, HEAD, check, describe, widened};
+use super::{EMBEDDING, HEAD, check, describe, pytorch, widened};
 use crate::error::{Error, Result};
 
 /// A tensor on its way.
@@ -49,13 +49,44 @@ const COMPANIONS: [&str; 6] = [
     "merges.txt",
 ];
 
+/// The file of weights to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Weights {
+    /// `model.safetensors`.
+    Safetensors,
+    /// `pytorch_model.bin`.
+    Bin,
+}
+
+impl Weights {
+    /// What programs of a format look for.
+    pub fn of(format: Format) -> Self {
+        match format {
+            Format::StateSpaces => Self::Bin,
+            Format::HuggingFace | Format::Codestral => Self::Safetensors,
+        }
+    }
+
+    fn file(self) -> &'static str {
+        match self {
+            Self::Safetensors => "model.safetensors",
+            Self::Bin => "pytorch_model.bin",
+        }
+    }
+}
+
 /// Rewrites the checkpoint in `from` as `format` into the new folder `to`: names and configuration
-/// change, numbers do not unless `storage` asks for another type. Weights are written as
-/// `model.safetensors`.
+/// change, numbers do not unless `storage` asks for another type.
 ///
 /// # Errors
 /// As [`load`](super::load); a model that the format cannot describe; a folder that exists.
-pub fn convert(from: &Path, to: &Path, format: Format, storage: Option<Storage>) -> Result<Report> {
+pub fn convert(
+    from: &Path,
+    to: &Path,
+    format: Format,
+    weights: Weights,
+    storage: Option<Storage>,
+) -> Result<Report> {
     let described = config::read(from)?;
     let source = source::open(from)?;
     // Parameters are made when they are used: this takes no memory.
@@ -77,7 +108,12 @@ pub fn convert(from: &Path, to: &Path, format: Format, storage: Option<Storage>)
         let dropped = name == HEAD && tied && format == Format::HuggingFace;
         let target = (!dropped).then(|| renamed(name, format));
         tensors.push(moved(stored, target.clone(), storage));
-        outputs.extend(target.map(|target| (target, stored)));
+        // The numbers of a tied head are the embedding's, as was checked.
+        let numbers = match name == HEAD && tied {
+            true => &source.tensors[EMBEDDING],
+            false => stored,
+        };
+        outputs.extend(target.map(|target| (target, numbers)));
     }
     // state-spaces demands the head, tied or not.
     if tied && format == Format::StateSpaces && !source.tensors.contains_key(HEAD) {
@@ -85,14 +121,14 @@ pub fn convert(from: &Path, to: &Path, format: Format, storage: Option<Storage>)
         tensors.push(moved(stored, Some(HEAD.into()), storage));
         outputs.push((HEAD.into(), stored));
     }
-    let weights = to.join("model.safetensors");
-    write_weights(&weights, &outputs, storage)?;
+    let path = to.join(weights.file());
+    write_weights(&path, weights, &outputs, storage)?;
     let config = to.join("config.json");
     files::atomic_write(&config, |out| {
         out.write_all(text.as_bytes())
             .map_err(|e| Error::io(&config, e))
     })?;
-    let mut files = vec![config, weights];
+    let mut files = vec![config, path];
     for name in COMPANIONS {
         if from.join(name).is_file() {
             let target = to.join(name);
@@ -105,11 +141,15 @@ pub fn convert(from: &Path, to: &Path, format: Format, storage: Option<Storage>)
         to: format,
         tensors,
         files,
-        notes: notes(&described.config, format),
+        notes: notes(&described.config, format, weights),
     })
 }
 
-fn notes(config: &crate::models::LanguageModelConfig, format: Format) -> Vec<String> {
+fn notes(
+    config: &crate::models::LanguageModelConfig,
+    format: Format,
+    weights: Weights,
+) -> Vec<String> {
     let groups = match &config.mixer {
         crate::models::MixerConfig::Mamba2(c) => c.ngroups,
         crate::models::MixerConfig::Mamba1(_) => 1,
@@ -121,7 +161,7 @@ fn notes(config: &crate::models::LanguageModelConfig, format: Format) -> Vec<Str
              and this program each by itself: expect other logits there"
         ));
     }
-    if format == Format::StateSpaces {
+    if format == Format::StateSpaces && weights == Weights::Safetensors {
         notes.push(
             "state-spaces/mamba looks for pytorch_model.bin: load model.safetensors there with \
              safetensors.torch.load_file"
@@ -220,29 +260,53 @@ fn stored_as(values: &[f32], storage: Storage) -> Vec<u8> {
 
 fn write_weights(
     path: &Path,
+    weights: Weights,
     tensors: &[(String, &Stored)],
     storage: Option<Storage>,
 ) -> Result<()> {
     let failed = Mutex::new(None);
-    let views = tensors.iter().map(|(name, stored)| {
-        let lazy = Lazy {
-            stored,
-            storage: storage.unwrap_or(stored.storage),
-            failed: &failed,
-        };
-        (name.clone(), lazy)
-    });
+    let lazy = |stored| Lazy {
+        stored,
+        storage: storage.unwrap_or(stored.storage),
+        failed: &failed,
+    };
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
-    // Transformers wants to know which framework wrote a file.
-    let header = [("format".to_string(), "pt".to_string())].into();
-    let part = folder.join(".model.safetensors.part");
-    let done = safetensors::serialize_to_file(views, Some(header), &part)
-        .map_err(|e| Error::file(path, "weights", e.to_string(), "free some space"))
-        .and_then(|()| match failed.into_inner() {
-            Ok(Some(e)) => Err(e),
-            _ => std::fs::rename(&part, path).map_err(|e| Error::io(path, e)),
-        });
+    let part = folder.join(format!(".{}.part", weights.file()));
+    let done = match weights {
+        Weights::Safetensors => {
+            let views = tensors.iter().map(|(name, stored)| (name, lazy(stored)));
+            // Transformers wants to know which framework wrote a file.
+            let header = [("format".to_string(), "pt".to_string())].into();
+            safetensors::serialize_to_file(views, Some(header), &part)
+                .map_err(|e| Error::file(path, "weights", e.to_string(), "free some space"))
+        }
+        Weights::Bin => {
+            // A tied head is the embedding once more.
+            let mut distinct: Vec<&Stored> = Vec::new();
+            let entries: Vec<pytorch::Entry<'_>> = tensors
+                .iter()
+                .map(|(name, stored)| pytorch::Entry {
+                    name,
+                    shape: &stored.shape,
+                    storage: storage.unwrap_or(stored.storage),
+                    numbers: match distinct.iter().position(|d| std::ptr::eq(*d, *stored)) {
+                        Some(i) => i,
+                        None => {
+                            distinct.push(stored);
+                            distinct.len() - 1
+                        }
+                    },
+                })
+                .collect();
+            let views: Vec<Lazy<'_>> = distinct.iter().map(|stored| lazy(stored)).collect();
+            pytorch::write(&part, &entries, views.len(), |i| Ok(views[i].data()))
+        }
+    };
+    let done = done.and_then(|()| match failed.into_inner() {
+        Ok(Some(e)) => Err(e),
+        _ => std::fs::rename(&part, path).map_err(|e| Error::io(path, e)),
+    });
     if done.is_err() {
         // What is left of it is of no use; that it could not be removed changes nothing.
         drop(std::fs::remove_file(&part));

@@ -8,6 +8,7 @@ pub mod config;
 pub mod convert;
 mod describe;
 mod json;
+mod pytorch;
 pub mod source;
 
 use std::path::Path;

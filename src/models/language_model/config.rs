@@ -120,8 +120,11 @@ impl LanguageModelConfig {
         }
         let (width, problem) = match &self.mixer {
             MixerConfig::Mamba1(c) => {
-                let zero = c.d_state == 0 || c.d_conv == 0 || c.expand == 0 || c.dt_rank() == 0;
-                let problem = zero.then(|| "a size of the mixer is 0".to_string());
+                let zero = c.d_state == 0 || c.expand == 0 || c.dt_rank() == 0;
+                let problem = match c.d_conv {
+                    0 | 1 => Some(format!("d_conv is {}, of at least 2", c.d_conv)),
+                    _ => zero.then(|| "a size of the mixer is 0".to_string()),
+                };
                 (c.d_model, problem)
             }
             MixerConfig::Mamba2(c) => (c.d_model, c.problem()),

@@ -10,7 +10,7 @@ use ndarray::Axis;
 
 use super::{SeriesSet, take, with_places};
 use crate::datasets::find;
-use crate::datasets::graph_file::adjacency_file;
+use crate::datasets::graph_file::matrix;
 use crate::formats::csv::{CsvConfig, parse_table};
 use crate::series::{
     Feature, ForecastProtocol, ForecastSplit, Scaling, Series, SeriesGraph, Step, TimeAxis,
@@ -35,7 +35,7 @@ pub(super) fn read(data_dir: Option<&Path>) -> Result<SeriesSet> {
     let start = stamp_of(2012, 3, 1, 0, 0, 0).unwrap_or_default();
     series.time = Some(TimeAxis::regular(start, Step::Seconds(300), series.len())?);
     let path = folder.join("los_adj.csv");
-    let adjacency = adjacency_file(&path, &series.sensors)?;
+    let adjacency = matrix(&path, &series.sensors)?;
     sources.push(files::source_file(&path)?);
     let graph = CsrGraph::from_dense(adjacency.view())?;
     let series = series.with_graph(SeriesGraph::fixed(graph))?;

@@ -6,13 +6,13 @@
 //! only checks that the detectors are those. These may lie in a folder `sensor_graph`, as in DCRNN's
 //! repository, and so may the places of the detectors.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use ndarray::{Array2, Axis};
 
 use super::{SeriesSet, places, take, twelve_steps};
 use crate::datasets::find;
+use crate::datasets::graph_file::pickled;
 use crate::formats::csv::{CsvConfig, parse_cells};
 use crate::formats::distances::{self, Unlisted, parse_ids};
 use crate::formats::pandas::Store;
@@ -158,40 +158,6 @@ fn graph(
     let list = distances::parse(&take(&path, sources)?, &path)?;
     let edges = list.among(sensors, Unlisted::Skip, &path)?;
     CsrGraph::gaussian(sensors.len(), &edges, None, LEAST)
-}
-
-/// DCRNN's entry [from, to] becomes [target, source], in the order of the detectors.
-fn pickled(graph: &pickle::Adjacency, sensors: &[String], path: &Path) -> Result<CsrGraph> {
-    let place: HashMap<&str, usize> = sensors
-        .iter()
-        .enumerate()
-        .map(|(i, s)| (s.as_str(), i))
-        .collect();
-    let order: Vec<Option<usize>> = graph
-        .sensors
-        .iter()
-        .map(|s| place.get(s.as_str()).copied())
-        .collect();
-    let known = order.iter().flatten().count();
-    if known != sensors.len() || known != graph.sensors.len() {
-        return Err(Error::file(
-            path,
-            "sensors",
-            format!(
-                "{known} of its {} detectors are among the {} of the values",
-                graph.sensors.len(),
-                sensors.len()
-            ),
-            "use the graph that belongs to the values",
-        ));
-    }
-    let edges: Vec<(usize, usize, f32)> = graph
-        .weights
-        .indexed_iter()
-        .filter(|(_, w)| **w != 0.0)
-        .filter_map(|((from, to), w)| Some((order[from]?, order[to]?, *w)))
-        .collect();
-    CsrGraph::from_edges(sensors.len(), &edges)
 }
 
 /// `index,sensor_id,latitude,longitude` with a header, or `id,latitude,longitude` without.

@@ -126,6 +126,13 @@ pub fn load_series(config: &SeriesConfig) -> Result<SeriesSet> {
     let hyphens = config.name.replace('_', "-").to_lowercase();
     let dir = config.data_dir.as_deref();
     let clock = config.clock;
+    if !config.years.is_empty() && !hyphens.starts_with("largest-") {
+        return Err(Error::config(
+            "dataset.years",
+            format!("series {} has no such option", config.name),
+            "leave it out, or choose one of largest-ca, largest-gba, largest-gla, largest-sd",
+        ));
+    }
     match hyphens.as_str() {
         "beijing-air" => beijing_air::read(dir, clock),
         "chickenpox" => pyg_temporal::chickenpox(dir),

@@ -7,7 +7,7 @@ use ndarray::{Array2, Array3, Axis};
 use super::{SeriesSet, places, take};
 use crate::datasets::description::FolderConfig;
 use crate::datasets::folder::list;
-use crate::datasets::graph_file::{adjacency_file, edges, near};
+use crate::datasets::graph_file::given;
 use crate::datasets::read_positions;
 use crate::formats::csv::{CsvConfig, TimeColumns, parse_cells, parse_table};
 use crate::formats::pandas::Store;
@@ -16,7 +16,6 @@ use crate::series::{
     Feature, ForecastProtocol, ForecastSplit, Positions, Scaling, Series, SeriesGraph, TimePolicy,
     TimeReport,
 };
-use crate::topology::CsrGraph;
 use crate::{DatasetInfo, Error, Result, SourceFile, files};
 
 /// The folder that is meant by `name`, where there is one with a `dataset.toml`.
@@ -71,7 +70,8 @@ pub(super) fn read(folder: &Path, clock: Option<TimePolicy>) -> Result<SeriesSet
         };
         series = series.with_positions(positions)?;
     }
-    if let Some(graph) = graph(folder, &config, &series.sensors, &mut sources)? {
+    if let Some((path, graph)) = given(folder, &config.graph, &series.sensors)? {
+        sources.push(files::source_file(path)?);
         series = series.with_graph(SeriesGraph::fixed(graph))?;
     }
     series.sources = sources;
@@ -197,30 +197,4 @@ fn table(path: &Path, config: &FolderConfig, sources: &mut Vec<SourceFile>) -> R
             })
         }
     }
-}
-
-fn graph(
-    folder: &Path,
-    config: &FolderConfig,
-    sensors: &[String],
-    sources: &mut Vec<SourceFile>,
-) -> Result<Option<CsrGraph>> {
-    let g = &config.graph;
-    let (path, graph) = if let Some(file) = &g.distances {
-        let path = folder.join(file);
-        let graph = near(&path, sensors)?;
-        (path, graph)
-    } else if let Some(file) = &g.edges {
-        let path = folder.join(file);
-        let graph = CsrGraph::from_dense(edges(&path, sensors, g.undirected)?.view())?;
-        (path, graph)
-    } else if let Some(file) = &g.adjacency {
-        let path = folder.join(file);
-        let graph = CsrGraph::from_dense(adjacency_file(&path, sensors)?.view())?;
-        (path, graph)
-    } else {
-        return Ok(None);
-    };
-    sources.push(files::source_file(path)?);
-    Ok(Some(graph))
 }

@@ -186,23 +186,12 @@ impl<S: Source> SignalFile<S> {
     /// [`Error::File`] when a channel is missing (it lists those present), or a name stands for
     /// several of them.
     pub fn find<T: AsRef<str>>(&self, names: &[T]) -> Result<Vec<usize>> {
-        let spelled: Vec<String> = self
-            .channels
-            .iter()
-            .map(|c| normalise_channel_name(&c.label))
-            .collect();
+        let spelled = self.spelled();
         names
             .iter()
             .map(|name| {
                 let name = name.as_ref();
-                let same = normalise_channel_name(name);
-                let all = |hit: &dyn Fn(usize) -> bool| -> Vec<usize> {
-                    (0..spelled.len()).filter(|i| hit(*i)).collect()
-                };
-                let mut found = all(&|i| self.channels[i].label == name.trim());
-                if found.is_empty() {
-                    found = all(&|i| spelled[i].eq_ignore_ascii_case(&same));
-                }
+                let found = self.named(name, &spelled);
                 match found[..] {
                     [one] => Ok(one),
                     [] => Err(Error::file(
@@ -224,6 +213,33 @@ impl<S: Source> SignalFile<S> {
                 }
             })
             .collect()
+    }
+
+    /// Those of `names` that stand for no channel.
+    pub fn lacking<'n, T: AsRef<str>>(&self, names: &'n [T]) -> Vec<&'n str> {
+        let spelled = self.spelled();
+        let names = names.iter().map(AsRef::as_ref);
+        let missing = |name: &&str| self.named(name, &spelled).is_empty();
+        names.filter(missing).collect()
+    }
+
+    /// The one spelling of every channel.
+    fn spelled(&self) -> Vec<String> {
+        let label = |c: &Channel| normalise_channel_name(&c.label);
+        self.channels.iter().map(label).collect()
+    }
+
+    /// The channels that a name stands for, given the spelling of all.
+    fn named(&self, name: &str, spelled: &[String]) -> Vec<usize> {
+        let same = normalise_channel_name(name);
+        let all = |hit: &dyn Fn(usize) -> bool| -> Vec<usize> {
+            (0..spelled.len()).filter(|i| hit(*i)).collect()
+        };
+        let found = all(&|i| self.channels[i].label == name.trim());
+        match found.is_empty() {
+            true => all(&|i| spelled[i].eq_ignore_ascii_case(&same)),
+            false => found,
+        }
     }
 
     fn labels(&self) -> String {
