@@ -5,7 +5,6 @@ use std::mem::take;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Int, Tensor};
-use ndarray::Array3;
 use rayon::prelude::*;
 use tgmamba_graph::series::{ForecastSplit, Series, SeriesGraph, WindowStarts};
 use tgmamba_graph::split::Fold;
@@ -32,8 +31,6 @@ pub struct ForecastData {
     pub calendar: Calendar,
     /// Features behind the columns.
     columns: Vec<usize>,
-    /// (time, nodes, columns), 0 where not observed.
-    scaled: Array3<f32>,
     /// Whether models are told where targets were observed.
     masked: bool,
     pub(super) graph: Graphs,
@@ -192,10 +189,9 @@ impl ForecastData {
         });
         let data = Self {
             calendar: Calendar::new(time, &calendar, config.horizon)?,
-            scaled: scaler.scaled(&series, &columns),
             masked: config.masked.unwrap_or_else(|| {
                 let missing = |t, n| columns[..k].iter().any(|c| !series.is_observed(t, n, *c));
-                series.observed.is_some() && (0..steps).any(|t| (0..v).any(|n| missing(t, n)))
+                series.observed().is_some() && (0..steps).any(|t| (0..v).any(|n| missing(t, n)))
             }),
             graph: graphs(&series, config)?,
             config: config.clone(),
@@ -271,7 +267,7 @@ impl ForecastData {
 
     /// Number of nodes, v.
     pub fn nodes(&self) -> usize {
-        self.scaled.dim().1
+        self.series.dim().1
     }
 
     /// Sizes for a forecaster.
@@ -306,7 +302,14 @@ impl ForecastData {
         let feature = self.columns[k];
         let inside = step < self.series.len();
         (inside && self.series.is_observed(step, node, feature))
-            .then(|| self.series.values[[step, node, feature]])
+            .then(|| self.series.value(step, node, feature))
+    }
+
+    /// The same of any column, scaled. Series are scaled batch by batch: those that are mapped from
+    /// a file may be larger than memory.
+    fn scaled(&self, step: usize, node: usize, column: usize) -> Option<f32> {
+        let x = self.target_at(step, node, column)?;
+        Some(self.scaler.forward(x, node, column))
     }
 
     /// Gathers windows; targets past the end of the series count as not observed.
@@ -372,7 +375,7 @@ impl ForecastData {
         for (node, x) in x.chunks_mut(l * f).enumerate() {
             for (t, out) in x.chunks_mut(f).enumerate() {
                 for (column, value) in out[..n].iter_mut().enumerate() {
-                    *value = self.scaled[[start + t, node, column]];
+                    *value = self.scaled(start + t, node, column).unwrap_or(0.0);
                 }
                 for target in 0..k {
                     let seen = self
@@ -393,8 +396,8 @@ impl ForecastData {
         let (h, k) = (self.config.horizon, self.config.targets.len());
         for (i, (y, mask)) in y.iter_mut().zip(mask).enumerate() {
             let (node, step, target) = (i / (h * k), first + i / k % h, i % k);
-            if self.target_at(step, node, target).is_some() {
-                *y = self.scaled[[step, node, target]];
+            if let Some(value) = self.scaled(step, node, target) {
+                *y = value;
                 *mask = 1.0;
             }
         }

@@ -1,6 +1,6 @@
 //! Scales of a series, fitted on the steps that training sees.
 
-use ndarray::{Array2, Array3};
+use ndarray::Array2;
 use rayon::prelude::*;
 use tgmamba_graph::Series;
 use tgmamba_graph::series::Scaling;
@@ -102,7 +102,7 @@ impl SeriesScaler {
             };
             let mut sums = Sums::default();
             for t in (0..l).filter(|t| seen[*t] && series.is_observed(*t, node, feature)) {
-                sums.add(transform.apply(f64::from(series.values[[t, node, feature]])));
+                sums.add(transform.apply(f64::from(series.values()[[t, node, feature]])));
             }
             sums
         };
@@ -165,24 +165,6 @@ impl SeriesScaler {
         let x = f64::from(z) * self.scale[[node, k]] + self.shift[[node, k]];
         self.transform(k).invert(x)
     }
-
-    /// Scales the features `columns` of a series, (time, nodes, columns); 0 where not observed.
-    pub fn scaled(&self, series: &Series, columns: &[usize]) -> Array3<f32> {
-        let (l, v, _) = series.dim();
-        let n = columns.len();
-        let mut out = vec![0.0; l * v * n];
-        out.par_chunks_mut(v * n).enumerate().for_each(|(t, step)| {
-            for (node, values) in step.chunks_mut(n).enumerate() {
-                for (k, value) in values.iter_mut().enumerate() {
-                    if series.is_observed(t, node, columns[k]) {
-                        let x = series.values[[t, node, columns[k]]];
-                        *value = self.forward(x, node, k);
-                    }
-                }
-            }
-        });
-        Array3::from_shape_vec((l, v, n), out).expect("the sizes multiply up")
-    }
 }
 
 impl Transform {
@@ -202,7 +184,7 @@ impl Transform {
 }
 
 fn refuse_below_minus_one(series: &Series, columns: &[usize]) -> Result<()> {
-    for ((t, v, f), x) in series.values.indexed_iter() {
+    for ((t, v, f), x) in series.values().indexed_iter() {
         if columns.contains(&f) && series.is_observed(t, v, f) && *x <= -1.0 {
             return Err(Error::config(
                 "forecast.transform",
@@ -255,8 +237,6 @@ mod tests {
         assert_eq!(node.forward(3.0, 0, 0), 1.0, "mean 2, deviation 1");
         assert_eq!(node.unseen(), [2]);
         assert_eq!(fit(Scaling::Max, Transform::None).forward(3.0, 0, 0), 0.75);
-        let scaled = node.scaled(&series(), &[0]);
-        assert_eq!(scaled[[0, 2, 0]], 0.0, "missing values are zero");
     }
 
     #[test]
@@ -297,7 +277,9 @@ mod tests {
         let message = fit(&none, Transform::None).unwrap_err().to_string();
         assert!(message.contains("never observed"), "{message}");
         let mut negative = series();
-        negative.values[[1, 1, 0]] = -2.0;
+        let mut values = negative.values().to_owned();
+        values[[1, 1, 0]] = -2.0;
+        negative = negative.with_values(values).unwrap();
         let message = SeriesScaler::fit(&negative, &[0], 1, &TRAIN, scaling, Transform::Log1p)
             .unwrap_err()
             .to_string();

@@ -133,9 +133,15 @@ fn the_mask_is_that_of_training() {
 #[test]
 fn every_target_is_seen_in_every_part() {
     let mut set = set(40, |_, _| None);
-    let mut observed = ndarray::Array3::from_elem((40, 2, 2), true);
-    observed.slice_mut(ndarray::s![32.., .., 1]).fill(false);
-    set.series.observed = Some(observed);
+    let mut values = set.series.values().to_owned();
+    values.slice_mut(ndarray::s![32.., .., 1]).fill(f32::NAN);
+    let Series {
+        info,
+        sensors,
+        features,
+        ..
+    } = set.series;
+    set.series = Series::new(info, sensors, features, values).unwrap();
     let message = data(&set, |c| c.targets = vec!["y".into(), "z".into()]).unwrap_err();
     assert!(message.to_string().contains("feature z"), "{message}");
 }

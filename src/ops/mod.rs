@@ -23,6 +23,8 @@ pub mod selective_state_update;
 mod simd;
 pub mod sparse;
 pub mod ssd;
+#[cfg(feature = "flex")]
+mod team;
 #[cfg(test)]
 mod testing;
 

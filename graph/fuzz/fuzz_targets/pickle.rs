@@ -14,7 +14,12 @@ fuzz_target!(|data: &[u8]| {
     let root = pickle.root();
     let mut values = vec![root];
     values.extend(root.items().unwrap_or_default());
-    values.extend(root.entries().unwrap_or_default().into_iter().map(|(_, v)| v));
+    values.extend(
+        root.entries()
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(_, v)| v),
+    );
     for value in values.iter().take(50) {
         let _ = (value.text(), value.kind());
         let _ = value.array("fuzz");

@@ -21,13 +21,35 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::meta::{FORMAT, Meta, PieceMeta};
+use super::series::{self, SeriesMeta};
 use crate::files::{atomic_write, hexadecimal};
 use crate::windows::{Block, Mask, Order, Piece, Starts, Windows};
 use crate::{Dataset, Error, Result};
 
 const MAGIC: &[u8] = b"ARROW1";
-const META: &str = "tgmamba";
 const CHECK: &str = "tgmamba-sha256";
+
+/// What the footer of a file says.
+pub(super) trait Footer: serde::Serialize + serde::de::DeserializeOwned {
+    /// The key of its text among the footer's metadata.
+    const NAME: &'static str;
+    fn format(&self) -> u32;
+    /// Notes the hashes of the values of each batch, and of their masks, and whether all values are
+    /// finite.
+    fn note(&mut self, checks: Vec<String>, mask_checks: Vec<String>, finite: bool);
+}
+
+impl Footer for Meta {
+    const NAME: &'static str = "tgmamba";
+
+    fn format(&self) -> u32 {
+        self.format
+    }
+
+    fn note(&mut self, checks: Vec<String>, mask_checks: Vec<String>, finite: bool) {
+        (self.checks, self.mask_checks, self.finite) = (checks, mask_checks, finite);
+    }
+}
 
 /// Puts windows into a file, batch after batch.
 pub(super) struct Writer<'w, 'f> {
@@ -102,9 +124,9 @@ fn item() -> Arc<Field> {
 
 /// Writes a file: `fill` appends the batches, at least one, and says what they are; their hashes
 /// and whether all values are finite is noted here.
-pub(super) fn write(
+pub(super) fn write<M: Footer>(
     path: &Path,
-    fill: impl FnOnce(&mut Writer<'_, '_>) -> Result<Meta>,
+    fill: impl FnOnce(&mut Writer<'_, '_>) -> Result<M>,
 ) -> Result<()> {
     let refused = |problem: &str| Error::file(path, "cache", problem, "run without the cache");
     atomic_write(path, |out| {
@@ -117,13 +139,11 @@ pub(super) fn write(
             finite: true,
         };
         let mut meta = fill(&mut writer)?;
-        meta.checks = writer.checks;
-        meta.mask_checks = writer.mask_checks;
-        meta.finite = writer.finite;
+        meta.note(writer.checks, writer.mask_checks, writer.finite);
         let text = serde_json::to_string(&meta).map_err(|e| refused(&e.to_string()))?;
         let check = hexadecimal(Sha256::new_with_prefix(&text));
         let (mut arrow, _) = writer.arrow.ok_or_else(|| refused("no window to write"))?;
-        arrow.write_metadata(META, text);
+        arrow.write_metadata(M::NAME, text);
         arrow.write_metadata(CHECK, check);
         arrow.finish().map_err(|e| unwritable(path, e))
     })
@@ -200,7 +220,7 @@ pub(super) fn open(path: &Path) -> Result<(String, Dataset)> {
     parse_buffer(&map(path)?, path)
 }
 
-fn map(path: &Path) -> Result<Buffer> {
+pub(super) fn map(path: &Path) -> Result<Buffer> {
     let file = File::open(path).map_err(|e| Error::io(path, e))?;
     // SAFETY: cache files are never written to once they have their name: they are made under
     // another name, renamed, and removed. What is removed stays readable while it is mapped.
@@ -216,7 +236,7 @@ pub fn parse(bytes: &[u8], path: &Path) -> Result<(String, Dataset)> {
     parse_buffer(&Buffer::from_slice_ref(bytes), path)
 }
 
-fn damaged(path: &Path, field: &str, problem: &str) -> Error {
+pub(super) fn damaged(path: &Path, field: &str, problem: &str) -> Error {
     Error::file(
         path,
         field,
@@ -226,7 +246,7 @@ fn damaged(path: &Path, field: &str, problem: &str) -> Error {
 }
 
 /// What stands in the footer, and where the batches are.
-fn footer(bytes: &[u8], path: &Path) -> Result<(Meta, Vec<Place>, usize)> {
+pub(super) fn footer<M: Footer>(bytes: &[u8], path: &Path) -> Result<(M, Vec<Place>, usize)> {
     let wrong = |problem: &str| damaged(path, "footer", problem);
     let end = bytes
         .len()
@@ -247,15 +267,15 @@ fn footer(bytes: &[u8], path: &Path) -> Result<(Meta, Vec<Place>, usize)> {
         let found = all.iter().find(|e| e.key() == Some(key))?;
         found.value()
     };
-    let text = entry(META).ok_or_else(|| wrong("says nothing of windows"))?;
+    let text = entry(M::NAME).ok_or_else(|| wrong("says nothing of what is wanted"))?;
     let check = hexadecimal(Sha256::new_with_prefix(text));
     // A fuzzer would never get past it.
     if entry(CHECK) != Some(check.as_str()) && !cfg!(fuzzing) {
         return Err(wrong("its SHA-256 is another"));
     }
-    let meta: Meta = serde_json::from_str(text).map_err(|e| wrong(&e.to_string()))?;
-    if meta.format != FORMAT {
-        return Err(wrong(&format!("format {}, not {FORMAT}", meta.format)));
+    let meta: M = serde_json::from_str(text).map_err(|e| wrong(&e.to_string()))?;
+    if meta.format() != FORMAT {
+        return Err(wrong(&format!("format {}, not {FORMAT}", meta.format())));
     }
     let places = footer
         .recordBatches()
@@ -267,20 +287,13 @@ fn footer(bytes: &[u8], path: &Path) -> Result<(Meta, Vec<Place>, usize)> {
 }
 
 fn parse_buffer(bytes: &Buffer, path: &Path) -> Result<(String, Dataset)> {
-    let (mut meta, places, end) = footer(bytes, path)?;
+    let (mut meta, places, end) = footer::<Meta>(bytes, path)?;
     let wrong = |field: &str, problem: &str| damaged(path, field, problem);
     let (v, l, f) = meta.shape;
     if v == 0 || l == 0 || f == 0 {
         return Err(wrong("shape", "has no values"));
     }
-    let mut batches = Batches {
-        bytes,
-        path,
-        places: places.iter().enumerate(),
-        end,
-        features: f,
-        masked: meta.masked,
-    };
+    let mut batches = Batches::new(bytes, path, &places, end, f, meta.masked);
     let cells = |a: usize, b: usize| {
         a.checked_mul(b)
             .ok_or_else(|| wrong("shape", "is too large"))
@@ -328,7 +341,7 @@ fn parse_buffer(bytes: &Buffer, path: &Path) -> Result<(String, Dataset)> {
 }
 
 /// The batches of a file, one after the other.
-struct Batches<'a> {
+pub(super) struct Batches<'a> {
     bytes: &'a Buffer,
     path: &'a Path,
     places: std::iter::Enumerate<std::slice::Iter<'a, Place>>,
@@ -337,9 +350,28 @@ struct Batches<'a> {
     masked: bool,
 }
 
-impl Batches<'_> {
+impl<'a> Batches<'a> {
+    /// Those at `places` before `end`, each of `features` values a row, with masks or without.
+    pub fn new(
+        bytes: &'a Buffer,
+        path: &'a Path,
+        places: &'a [Place],
+        end: usize,
+        features: usize,
+        masked: bool,
+    ) -> Self {
+        Self {
+            bytes,
+            path,
+            places: places.iter().enumerate(),
+            end,
+            features,
+            masked,
+        }
+    }
+
     /// Values and mask of the next batch, which must have this many (node, step).
-    fn next(&mut self, cells: usize) -> Result<(ScalarBuffer<f32>, Option<ScalarBuffer<u8>>)> {
+    pub fn next(&mut self, cells: usize) -> Result<(ScalarBuffer<f32>, Option<ScalarBuffer<u8>>)> {
         let Some((number, place)) = self.places.next() else {
             return Err(damaged(self.path, "batches", "some are missing"));
         };
@@ -395,7 +427,10 @@ fn aligned<T: ArrowNativeType>(buffer: Buffer) -> Option<ScalarBuffer<T>> {
 /// As [`open`], and naming the first batch that has changed.
 pub(super) fn verify(path: &Path) -> Result<()> {
     let bytes = map(path)?;
-    let (meta, _, _) = footer(&bytes, path)?;
+    if footer::<Meta>(&bytes, path).is_err() && footer::<SeriesMeta>(&bytes, path).is_ok() {
+        return series::verify(&bytes, path);
+    }
+    let (meta, _, _) = footer::<Meta>(&bytes, path)?;
     let (_, dataset) = parse_buffer(&bytes, path)?;
     let all = [
         ("values", &meta.checks, hashes(&dataset.x)),
@@ -420,9 +455,13 @@ pub(super) fn verify(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The hash of the values of a batch.
+pub(super) fn hash<T: ArrowNativeType>(values: &ScalarBuffer<T>) -> String {
+    hexadecimal(Sha256::new_with_prefix(values.inner().as_slice()))
+}
+
 /// The hashes of the values of each batch.
 fn hashes<T: ArrowNativeType>(windows: &Windows<T>) -> Vec<String> {
-    let hash = |v: &ScalarBuffer<T>| hexadecimal(Sha256::new_with_prefix(v.inner().as_slice()));
     let of_piece = |piece: &Piece<T>| match piece {
         Piece::Stack { values, .. } => vec![hash(values)],
         Piece::Recording { blocks, .. } => blocks.iter().map(|b| hash(b.values())).collect(),

@@ -34,9 +34,14 @@ pub(crate) enum Made {
     Kept(Dataset),
 }
 
+/// Whether what took since `started` to make is kept.
+pub(super) fn worth(mode: CacheMode, started: Instant) -> bool {
+    mode == CacheMode::Always || started.elapsed() >= WORTH_KEEPING
+}
+
 impl To<'_> {
     fn worth(&self, started: Instant) -> bool {
-        self.mode == CacheMode::Always || started.elapsed() >= WORTH_KEEPING
+        worth(self.mode, started)
     }
 }
 

@@ -16,6 +16,7 @@ mod file;
 mod keep;
 mod key;
 mod meta;
+mod series;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,8 @@ pub(crate) use keep::{Keeper, Made};
 pub(crate) use key::Request;
 use key::{Before, Remembered, content_key};
 use meta::Meta;
+pub use series::parse_series;
+pub(crate) use series::{series_parameters, series_through};
 
 /// Age from which a file under its temporary name is one that a killed process left.
 const ABANDONED: Duration = Duration::from_secs(24 * 3600);
@@ -219,43 +222,54 @@ impl Cache {
         self.folder.join("index").join(request.key() + ".json")
     }
 
-    /// The windows of a request made before, if its sources are what they were.
-    fn find(&self, request: &Request, before: &Before) -> Option<Dataset> {
+    /// The key and the sources of a request made before, if these are what they were.
+    fn known(&self, request: &Request, before: &Before) -> Option<(String, Vec<SourceFile>)> {
         let path = self.index(request);
         let seen = read_index(&path)?;
         let (sources, hashed) = seen.sources(before)?;
-        let dataset = self.open(&seen.key, &sources)?;
         if hashed && let Err(e) = self.remember(request, before, &sources, &seen.key) {
             log::debug!("the index of the cache stays as it is: {e}");
         }
-        Some(dataset)
+        Some((seen.key, sources))
+    }
+
+    /// The windows of a request made before, if its sources are what they were.
+    fn find(&self, request: &Request, before: &Before) -> Option<Dataset> {
+        let (key, sources) = self.known(request, before)?;
+        self.open(&key, &sources)
     }
 
     /// The windows of a key; `None` where there are none, or they are damaged.
     fn open(&self, key: &str, sources: &[SourceFile]) -> Option<Dataset> {
         let path = self.path(key);
-        match file::open(&path) {
-            Ok((found, mut dataset)) if found == key => {
-                dataset.sources = sources.to_vec();
+        let mut dataset = self.opened(&path, key, file::open(&path))?;
+        dataset.sources = sources.to_vec();
+        Some(dataset)
+    }
+
+    /// What is in a file, if it is that of the key, and notes that it was used.
+    fn opened<T>(&self, path: &Path, key: &str, content: Result<(String, T)>) -> Option<T> {
+        match content {
+            Ok((found, content)) if found == key => {
                 let touched = std::fs::File::options()
                     .append(true)
-                    .open(&path)
+                    .open(path)
                     .and_then(|f| f.set_modified(SystemTime::now()));
                 if let Err(e) = touched {
                     log::debug!("{}: the last use is not noted: {e}", path.display());
                 }
-                Some(dataset)
+                Some(content)
             }
             Ok(_) => {
                 log::warn!(
-                    "{} holds other windows; they are made again",
+                    "{} holds something else; what it should hold is made again",
                     path.display()
                 );
                 None
             }
             Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => None,
             Err(e) => {
-                log::warn!("cached windows are made again: {e}");
+                log::warn!("what the cache holds is made again: {e}");
                 None
             }
         }
@@ -357,6 +371,13 @@ pub(crate) fn through<L>(
 }
 
 fn content(path: &Path) -> Result<Content> {
+    if let Ok((_, set)) = file::map(path).and_then(|bytes| series::parse(&bytes, path)) {
+        let (l, v, f) = set.series.dim();
+        return Ok(Content {
+            shape: (1, v, l, f),
+            name: set.series.info.name,
+        });
+    }
     let (_, dataset) = file::open(path)?;
     Ok(Content {
         shape: dataset.x.dim(),
@@ -393,5 +414,7 @@ fn user_folder(
     Some(all.join("windows"))
 }
 
+#[cfg(test)]
+mod series_tests;
 #[cfg(test)]
 mod tests;

@@ -126,7 +126,8 @@ pub fn of_series(series: &Series) -> Inspection {
 }
 
 fn tally(series: &Series, sensor: usize, feature: usize) -> Tally {
-    let values = series.values.index_axis(Axis(1), sensor);
+    let values = series.values();
+    let values = values.index_axis(Axis(1), sensor);
     let values = values.index_axis_move(Axis(1), feature);
     Tally::of(values.iter().enumerate().map(
         |(t, v)| match series.is_observed(t, sensor, feature) {

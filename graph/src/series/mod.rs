@@ -2,8 +2,10 @@
 //!
 //! Classification sees many short recordings; forecasting sees one long one, with a clock and
 //! gaps. Values lie time first, (time, nodes, features), so that a window is one contiguous piece
-//! of memory and files of more steps than memory can be mapped.
+//! of memory. What took long to read is kept in the cache, and mapped from there the next time: see
+//! [`load_series`](crate::datasets::load_series).
 
+mod cells;
 mod positions;
 mod protocol;
 mod stamp;
@@ -15,12 +17,13 @@ mod time;
 
 use std::sync::Arc;
 
-use ndarray::{Array3, Axis, Zip};
+use ndarray::{Array3, ArrayView3, Axis, Zip};
 use serde::{Deserialize, Serialize};
 
 use crate::topology::CsrGraph;
 use crate::{DatasetInfo, Error, Labels, Recording, Result, SourceFile};
 
+pub(crate) use cells::Cells;
 pub use positions::Positions;
 pub use protocol::{ForecastProtocol, ForecastSplit, Scaling, WindowStarts};
 pub use stamp::{StampReader, parse_stamp, stamp_of, write_stamp};
@@ -95,10 +98,10 @@ pub struct Series {
     pub sensors: Vec<String>,
     /// What is measured, in the order of the features.
     pub features: Vec<Feature>,
-    /// Values, (time, nodes, features), in the unit of the file; finite, and 0 where not observed.
-    pub values: Array3<f32>,
-    /// `true` where observed, (time, nodes, features); `None` when nothing is missing.
-    pub observed: Option<Array3<bool>>,
+    /// Finite, and 0 where not observed.
+    values: Cells<f32>,
+    /// 1 where observed; `None` when nothing is missing.
+    observed: Option<Cells<u8>>,
     /// When each step was, where known.
     pub time: Option<TimeAxis>,
     /// Where the sensors are, where known.
@@ -123,7 +126,7 @@ impl Series {
     /// let speed = vec![Feature::new("speed", "mph").null(0.0)];
     /// let sensors = vec!["a".to_string(), "b".to_string()];
     /// let s = Series::new(Default::default(), sensors, speed, array![[[61.0], [0.0]]])?;
-    /// assert_eq!(s.observed, Some(array![[[true], [false]]]));
+    /// assert!(s.is_observed(0, 0, 0) && !s.is_observed(0, 1, 0));
     /// # Ok::<(), tgmamba_graph::Error>(())
     /// ```
     pub fn new(
@@ -154,19 +157,52 @@ impl Series {
             .into_iter()
             .any(|lane| lane.iter().zip(&nulls).any(|(v, n)| missing(*v, *n)));
         let observed = any.then(|| {
-            let mut observed = Array3::from_elem((l, v, f), true);
+            let mut observed = Array3::from_elem((l, v, f), 1u8);
             Zip::from(values.lanes_mut(Axis(2)))
                 .and(observed.lanes_mut(Axis(2)))
                 .par_for_each(|mut value, mut seen| {
                     for (k, null) in nulls.iter().enumerate() {
                         if missing(value[k], *null) {
                             value[k] = 0.0;
-                            seen[k] = false;
+                            seen[k] = 0;
                         }
                     }
                 });
             observed
         });
+        Ok(Self {
+            info,
+            sensors,
+            features,
+            values: Cells::new(values),
+            observed: observed.map(Cells::new),
+            time: None,
+            positions: None,
+            graph: None,
+            sources: Vec::new(),
+        })
+    }
+
+    /// A series out of a file that [`stored_cells`](Self::stored_cells) went into.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the parts do not fit together.
+    pub(crate) fn stored(
+        info: DatasetInfo,
+        sensors: Vec<String>,
+        features: Vec<Feature>,
+        values: Cells<f32>,
+        observed: Option<Cells<u8>>,
+    ) -> Result<Self> {
+        let (l, v, f) = values.dim();
+        let fits = observed.as_ref().is_none_or(|o| o.dim() == values.dim());
+        if (v, f) != (sensors.len(), features.len()) || l == 0 || v == 0 || f == 0 || !fits {
+            return Err(Error::config(
+                "shape",
+                format!("({l}, {v}, {f}) is not that of the sensors and features"),
+                "delete the file",
+            ));
+        }
         Ok(Self {
             info,
             sensors,
@@ -178,6 +214,11 @@ impl Series {
             graph: None,
             sources: Vec::new(),
         })
+    }
+
+    /// Values and where they were observed, as they lie in memory.
+    pub(crate) fn stored_cells(&self) -> (&Cells<f32>, Option<&Cells<u8>>) {
+        (&self.values, self.observed.as_ref())
     }
 
     /// The same series at these times. Steps are sorted, dropped or inserted as far as `policy`
@@ -193,14 +234,10 @@ impl Series {
         step: Option<Step>,
         policy: TimePolicy,
     ) -> Result<(Self, TimeReport)> {
-        if stamps.len() != self.values.len_of(Axis(0)) {
+        if stamps.len() != self.len() {
             return Err(Error::config(
                 format!("data set {}", self.info.name),
-                format!(
-                    "has {} time stamps for {} steps",
-                    stamps.len(),
-                    self.values.len_of(Axis(0))
-                ),
+                format!("has {} time stamps for {} steps", stamps.len(), self.len()),
                 "give one time stamp for each step",
             ));
         }
@@ -219,17 +256,17 @@ impl Series {
         let (_, v, f) = self.values.dim();
         let mut values = Array3::zeros((rows.len(), v, f));
         let incomplete = self.observed.is_some() || rows.contains(&None);
-        let mut observed = incomplete.then(|| Array3::from_elem((rows.len(), v, f), false));
+        let mut observed = incomplete.then(|| Array3::from_elem((rows.len(), v, f), 0));
         for (t, row) in rows.iter().enumerate() {
             let Some(row) = *row else { continue };
             values
                 .index_axis_mut(Axis(0), t)
-                .assign(&self.values.index_axis(Axis(0), row));
+                .assign(&self.values.view().index_axis(Axis(0), row));
             if let Some(observed) = &mut observed {
                 let mut seen = observed.index_axis_mut(Axis(0), t);
                 match &self.observed {
-                    Some(old) => seen.assign(&old.index_axis(Axis(0), row)),
-                    None => seen.fill(true),
+                    Some(old) => seen.assign(&old.view().index_axis(Axis(0), row)),
+                    None => seen.fill(1),
                 }
             }
         }
@@ -244,8 +281,8 @@ impl Series {
                 .collect();
         }
         Self {
-            values,
-            observed,
+            values: Cells::new(values),
+            observed: observed.map(Cells::new),
             ..self
         }
     }
@@ -300,7 +337,7 @@ impl Series {
         let graphs = match &graph {
             SeriesGraph::Static(one) => std::slice::from_ref(one),
             SeriesGraph::PerStep(many) => {
-                let l = self.values.len_of(Axis(0));
+                let l = self.len();
                 if many.len() != l {
                     return Err(wrong(
                         format!("has {} graphs for {l} steps", many.len()),
@@ -324,6 +361,45 @@ impl Series {
         Ok(self)
     }
 
+    /// The same series with other values, (time, nodes, features); those not observed stay 0.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the shape is another, or an observed value is not finite.
+    pub fn with_values(self, mut values: Array3<f32>) -> Result<Self> {
+        if values.dim() != self.dim() {
+            return Err(Error::config(
+                format!("data set {}", self.info.name),
+                format!("has shape {:?}, not {:?}", self.dim(), values.dim()),
+                "give one value for each there is",
+            ));
+        }
+        for ((t, v, f), value) in values.indexed_iter_mut() {
+            if !self.is_observed(t, v, f) {
+                *value = 0.0;
+            } else if !value.is_finite() {
+                return Err(Error::config(
+                    format!("data set {}", self.info.name),
+                    format!("[{t}, {v}, {f}] would be {value}"),
+                    "give finite values",
+                ));
+            }
+        }
+        Ok(Self {
+            values: Cells::new(values),
+            ..self
+        })
+    }
+
+    /// Values, (time, nodes, features), in the unit of the file; finite, and 0 where not observed.
+    pub fn values(&self) -> ArrayView3<'_, f32> {
+        self.values.view()
+    }
+
+    /// 1 where observed, else 0, (time, nodes, features); `None` when nothing is missing.
+    pub fn observed(&self) -> Option<ArrayView3<'_, u8>> {
+        self.observed.as_ref().map(Cells::view)
+    }
+
     /// (time, nodes, features).
     pub fn dim(&self) -> (usize, usize, usize) {
         self.values.dim()
@@ -331,19 +407,27 @@ impl Series {
 
     /// Number of steps.
     pub fn len(&self) -> usize {
-        self.values.len_of(Axis(0))
+        self.dim().0
     }
 
     /// Never true: [`Series::new`] refuses a series without steps.
     pub fn is_empty(&self) -> bool {
-        self.values.is_empty()
+        self.len() == 0
     }
 
     /// Whether the value of a step, node and feature was measured.
     pub fn is_observed(&self, step: usize, node: usize, feature: usize) -> bool {
         self.observed
             .as_ref()
-            .is_none_or(|o| o[[step, node, feature]])
+            .is_none_or(|o| o.at(step, node, feature) != 0)
+    }
+
+    /// The value of a step, node and feature; 0 if it was not observed.
+    ///
+    /// # Panics
+    /// Outside the series.
+    pub fn value(&self, step: usize, node: usize, feature: usize) -> f32 {
+        self.values.at(step, node, feature)
     }
 
     /// Index of a feature.
@@ -376,7 +460,8 @@ impl Series {
     pub fn to_recording(&self) -> Recording {
         let signal = self.values.view().permuted_axes([1, 0, 2]);
         let mask = self.observed.as_ref().map(|o| {
-            o.map_axis(Axis(2), |lane| lane.iter().all(|seen| *seen))
+            o.view()
+                .map_axis(Axis(2), |lane| lane.iter().all(|seen| *seen != 0))
                 .reversed_axes()
                 .as_standard_layout()
                 .into_owned()

@@ -104,7 +104,7 @@ impl Series {
         let (l, v, f) = self.dim();
         // (sensors, features), steps in the order they lie in memory.
         let sums: Vec<Sums> = self
-            .values
+            .values()
             .axis_chunks_iter(Axis(0), 1024)
             .into_par_iter()
             .enumerate()

@@ -19,17 +19,12 @@ fn small() -> Series {
 #[test]
 fn null_values_are_per_feature() {
     let s = small();
-    let seen = s.observed.as_ref().unwrap();
     assert_eq!(
-        seen,
-        &array![
-            [[true, true], [false, false]],
-            [[true, true], [true, true]],
-            [[true, false], [true, true]],
-        ]
+        s.observed().unwrap(),
+        array![[[1, 1], [0, 0]], [[1, 1], [1, 1]], [[1, 0], [1, 1]]]
     );
-    assert_eq!(s.values[[0, 1, 1]], 0.0);
-    assert_eq!(s.values[[2, 0, 1]], 0.0);
+    assert_eq!(s.values()[[0, 1, 1]], 0.0);
+    assert_eq!(s.values()[[2, 0, 1]], 0.0);
     assert!(!s.is_observed(0, 1, 0) && s.is_observed(0, 0, 1));
     assert_eq!(s.feature("t").unwrap(), 1);
     assert!(s.feature("flux").unwrap_err().to_string().contains("flow"));
@@ -39,7 +34,7 @@ fn null_values_are_per_feature() {
         vec![Feature::new("x", "")],
         array![[[0.0]]],
     );
-    assert_eq!(whole.unwrap().observed, None);
+    assert!(whole.unwrap().observed().is_none());
 }
 
 #[test]
@@ -78,7 +73,7 @@ fn clock_faults_are_mended_only_when_allowed() {
         .with_time(&stamps, Some(Step::Seconds(3600)), TimePolicy::mend())
         .unwrap();
     assert_eq!(
-        s.values.index_axis(Axis(1), 0).column(0).to_vec(),
+        s.values().index_axis(Axis(1), 0).column(0).to_vec(),
         [2.0, 0.0, 1.0, 5.0]
     );
     assert_eq!(s.time.as_ref().unwrap().stamps(), [0, 3600, 7200, 10_800]);

@@ -146,6 +146,29 @@ impl TimeAxis {
         Ok(Self { stamps, step })
     }
 
+    /// Stamps as an axis had them.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when there are not `length` of them, ascending, inside the calendar.
+    pub(crate) fn stored(stamps: Vec<i64>, step: Step, length: usize) -> Result<Self> {
+        positive(step)?;
+        let ends = [stamps.first(), stamps.last()];
+        let sound = stamps.len() == length
+            && stamps.windows(2).all(|w| w[0] < w[1])
+            && ends.into_iter().flatten().all(|s| civil(*s).is_some());
+        match sound {
+            true => Ok(Self { stamps, step }),
+            false => Err(Error::config(
+                "time",
+                format!(
+                    "{} stamps for {length} steps, or not in order",
+                    stamps.len()
+                ),
+                "delete the file",
+            )),
+        }
+    }
+
     /// Checks stamps, and puts them in order as far as `policy` allows.
     ///
     /// `step` is what should lie between two of them; `None`: the most frequent difference, or

@@ -189,12 +189,12 @@ impl Bench<'_> {
         let mut table = Table::new(&["", "seconds", "ratio"]);
         row(&mut table, "ours", ours, None);
         let path = self.scratch.folder("csv")?.join("ours.npz");
-        let observed = match &series.observed {
-            Some(o) => o.mapv(|seen| f32::from(u8::from(seen))),
+        let observed = match series.observed() {
+            Some(o) => o.mapv(f32::from),
             None => Array3::ones(series.dim()),
         };
         let arrays = [
-            ("values", series.values.into_dyn()),
+            ("values", series.values().to_owned().into_dyn()),
             ("observed", observed.into_dyn()),
         ];
         write_npz(&path, &arrays)?;

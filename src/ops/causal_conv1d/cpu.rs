@@ -191,6 +191,9 @@ impl<T: Real> Columns<'_, T> {
     }
 }
 
+/// Numbers that one thread is done with before another is awake.
+const SHORT: usize = 1 << 15;
+
 /// y, (b, l, d), and the last inputs, (b, k-1, d).
 pub fn forward<T: Real>(signals: &Signals<T>) -> (Vec<T>, Vec<T>) {
     let [b, l, d, k] = signals.size;
@@ -198,13 +201,18 @@ pub fn forward<T: Real>(signals: &Signals<T>) -> (Vec<T>, Vec<T>) {
     let mut last = vec![T::ZERO; b * (k - 1) * d];
     {
         let (y, last) = (Scatter::new(&mut y), Scatter::new(&mut last));
-        signals.columns().into_par_iter().for_each(|columns| {
+        let task = |columns: Columns<'_, T>| {
             T::dispatch(Forward {
                 columns: &columns,
                 y: &y,
                 last: &last,
             })
-        });
+        };
+        let columns = signals.columns();
+        match b * l * d <= SHORT {
+            true => columns.into_iter().for_each(task),
+            false => columns.into_par_iter().for_each(task),
+        }
     }
     (y, last)
 }

@@ -190,13 +190,17 @@ fn normalise<E: Computed>(tensors: &[T; 3], spec: NormSpec) -> T {
     let d = shape[1];
     let size = block(d);
     let mut y = vec![E::ZERO; x.len()];
-    y.par_chunks_mut(size).enumerate().for_each(|(i, y)| {
+    let task = |(i, y): (usize, &mut [E])| {
         let range = i * size..i * size + y.len();
         E::dispatch(Forward {
             rows: rows(x, weight, gate, spec, range),
             y,
         });
-    });
+    };
+    match y.len() <= size {
+        true => task((0, &mut y)),
+        false => y.par_chunks_mut(size).enumerate().for_each(task),
+    }
     from_vec(y, shape)
 }
 

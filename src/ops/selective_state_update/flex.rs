@@ -2,11 +2,11 @@
 
 use burn::backend::{Flex, TensorMetadata, tensor::FloatTensor};
 use burn::tensor::DType;
-use rayon::prelude::*;
 
 use super::backend::{Operands, StateUpdateBackend, StepSpec, Updated};
 use crate::ops::flex::{Computed, cast, compute_type, from_vec, load};
-use crate::ops::simd::{Kernel, LANES, Lanes};
+use crate::ops::simd::{Kernel, LANES, Lanes, Scatter};
+use crate::ops::team::share;
 
 /// Numbers of the state that a task takes at least.
 const TASK: usize = 1 << 13;
@@ -118,13 +118,20 @@ fn update<E: Computed>(tensors: &[T; 9], size: [usize; 5], spec: StepSpec) -> [T
     let mut state = state.to_vec();
     let mut y = vec![E::ZERO; batch * h * p];
     let heads = (TASK / (p * n)).max(1);
-    let tasks = state
-        .par_chunks_mut(heads * p * n)
-        .zip(y.par_chunks_mut(heads * p));
-    tasks.enumerate().for_each(|(i, (state, y))| {
+    let (states, outputs) = (Scatter::new(&mut state), Scatter::new(&mut y));
+    let all = batch * h;
+    share(all.div_ceil(heads), &|i| {
+        let (first, end) = (i * heads, ((i + 1) * heads).min(all));
+        // SAFETY: tasks have heads of their own.
+        let (state, y) = unsafe {
+            (
+                states.range(first * p * n..end * p * n),
+                outputs.range(first * p..end * p),
+            )
+        };
         E::dispatch(Heads {
             of: &signals,
-            first: i * heads,
+            first,
             state,
             y,
         });

@@ -27,7 +27,10 @@ use std::path::{Path, PathBuf};
 
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
+use super::roots;
+use crate::cache::{self, CacheOptions};
 use crate::formats::csv::{Cells, CsvConfig, parse_cells};
 use crate::series::{
     ForecastProtocol, ForecastSplit, Positions, Scaling, Series, TimePolicy, TimeReport,
@@ -122,7 +125,36 @@ pub fn series_names() -> &'static [&'static str] {
 /// println!("{:?}: {} training windows", set.series.dim(), windows.train.len());
 /// # Ok::<(), tgmamba_graph::Error>(())
 /// ```
+///
+/// What took half a second or more to read is kept in the cache, and mapped from there the next time:
+/// then only what is looked at takes memory.
 pub fn load_series(config: &SeriesConfig) -> Result<SeriesSet> {
+    load_series_with(config, &CacheOptions::default())
+}
+
+/// [`load_series`], with a say in whether and where the series is kept for the next time.
+///
+/// # Errors
+/// As [`load_series`]. What goes wrong with the cache itself is a warning.
+pub fn load_series_with(config: &SeriesConfig, options: &CacheOptions) -> Result<SeriesSet> {
+    let hyphens = config.name.replace('_', "-").to_lowercase();
+    let dir = config.data_dir.as_deref();
+    let (name, roots) = match NAMES.contains(&hyphens.as_str()) {
+        true => (hyphens, roots(dir)),
+        // Whoever reads says what is wrong with a folder that is not there.
+        false => match own::folder(&config.name, dir) {
+            Some(folder) => ("folder".into(), vec![folder]),
+            None => return read(config),
+        },
+    };
+    let request = cache::Request {
+        parameters: cache::series_parameters(json!([name, config.clock, config.years])),
+        roots,
+    };
+    cache::series_through(options, &request, || read(config))
+}
+
+fn read(config: &SeriesConfig) -> Result<SeriesSet> {
     let hyphens = config.name.replace('_', "-").to_lowercase();
     let dir = config.data_dir.as_deref();
     let clock = config.clock;

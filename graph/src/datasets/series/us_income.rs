@@ -167,11 +167,11 @@ mod tests {
         let set = read(None).unwrap();
         let series = &set.series;
         assert_eq!(series.dim(), (81, 48, 1));
-        assert_eq!(series.observed, None);
+        assert!(series.observed().is_none());
         let alabama = series.sensor("Alabama").unwrap();
-        assert_eq!(series.values[[0, alabama, 0]], 323.0);
+        assert_eq!(series.values()[[0, alabama, 0]], 323.0);
         let wyoming = series.sensor("Wyoming").unwrap();
-        assert_eq!(series.values[[80, wyoming, 0]], 42504.0);
+        assert_eq!(series.values()[[80, wyoming, 0]], 42504.0);
         let Some(SeriesGraph::Static(graph)) = &series.graph else {
             panic!("one graph");
         };

@@ -22,7 +22,7 @@ pub fn of_series(series: &Series, options: &ExcerptOptions) -> Result<Excerpt> {
     let values = Array2::from_shape_fn((series.sensors.len(), range.len()), |(v, t)| {
         let step = range.start + t;
         match series.is_observed(step, v, feature) {
-            true => series.values[[step, v, feature]],
+            true => series.values()[[step, v, feature]],
             false => f32::NAN,
         }
     });
