@@ -77,6 +77,25 @@ fn windows_keep_order_and_groups() {
 }
 
 #[test]
+fn a_million_windows_take_the_memory_of_their_recording() {
+    let (n, length) = (1_000_000, 2_000);
+    let steps = n + length - 1;
+    let signal = Array3::from_shape_fn((2, steps, 1), |(v, t, _)| (t % 8_191 + v) as f32);
+    let recordings = vec![recording("r", signal, Labels::Whole(1))];
+    let data = go(set(recordings), &of(2000.0, Some(1.0), Unit::Samples)).unwrap();
+    assert_eq!(data.x.dim(), (n, 2, length, 1));
+    // As one array these would be 16 GB.
+    assert_eq!(data.x.stored_bytes(), 2 * steps * size_of::<f32>());
+    let index = [n - 1, 0, 123_457];
+    let batch = data.gather(&index);
+    for (i, first) in index.into_iter().enumerate() {
+        for (v, t) in [(0, 0), (1, 1_999), (1, 1_000)] {
+            assert_eq!(batch[[i, v, t, 0]], ((first + t) % 8_191 + v) as f32);
+        }
+    }
+}
+
+#[test]
 fn missing_values_are_named_or_masked() {
     let mut signal = ramp(5);
     signal[[1, 3, 0]] = f32::NAN;
