@@ -4,14 +4,13 @@ use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
 use tgmamba_graph::formats::edf;
+use tgmamba_graph_fuzz::{LENIENT, use_signals};
 
 fuzz_target!(|data: &[u8]| {
-    let Ok(file) = edf::parse(data, Path::new("fuzz")) else {
-        return;
-    };
-    let channels: Vec<usize> = (0..file.channels.len()).collect();
-    for part in &file.segments {
-        let _ = file.read(&channels, part);
+    if let Ok(file) = edf::parse(data, Path::new("fuzz")) {
+        use_signals(&file);
     }
-    let _ = file.recordings(&Default::default());
+    if let Ok(file) = edf::read(data, Path::new("fuzz"), LENIENT) {
+        use_signals(&file);
+    }
 });
