@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{names, roots, series_names};
+use super::{names, roots, series, series_names};
 use crate::fetch;
 
 /// A data set that is known by name.
@@ -62,7 +62,8 @@ pub fn list(data_dir: Option<&Path>) -> Vec<Listed> {
                 .into_iter()
                 .find(|n| name == *n || name.starts_with(&format!("{n}-")));
             let whole = whole.unwrap_or(name);
-            let info = fetch::info(whole).unwrap_or_default();
+            let info = fetch::info(whole).or_else(|| series::shipped(whole));
+            let info = info.unwrap_or_default();
             Listed {
                 name: name.into(),
                 title: info.title,
@@ -80,14 +81,40 @@ pub fn list(data_dir: Option<&Path>) -> Vec<Listed> {
 
 /// The folder of a set, if it has files.
 fn folder(name: &str, data_dir: Option<&Path>) -> Option<PathBuf> {
-    let folders = roots(data_dir)
-        .into_iter()
-        .flat_map(|root| fetch::folders(name).into_iter().map(move |f| root.join(f)));
-    folders.into_iter().find(|folder| {
+    let mut folders = fetch::folders(name);
+    if folders.is_empty() {
+        // What comes with the program is in no catalogue.
+        folders.push(name);
+    }
+    let below = |root: PathBuf| {
+        folders
+            .iter()
+            .map(move |f| root.join(f))
+            .collect::<Vec<_>>()
+    };
+    roots(data_dir).into_iter().flat_map(below).find(|folder| {
         let Ok(entries) = std::fs::read_dir(folder) else {
             return false;
         };
         let mut names = entries.flatten().map(|e| e.file_name());
         names.any(|n| n != "SOURCE.md" && !n.to_string_lossy().starts_with('.'))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_with_the_program_is_here_and_has_a_title() {
+        let all = list(None);
+        for name in ["basic-motions", "us-income"] {
+            let set = all.iter().find(|s| s.name == name).unwrap();
+            assert!(matches!(set.state, State::Here(_)), "{set:?}");
+            assert!(!set.title.is_empty() && !set.licence.is_empty(), "{set:?}");
+        }
+        let elsewhere = tempfile::tempdir().unwrap();
+        let all = list(Some(elsewhere.path()));
+        assert!(all.iter().all(|s| !matches!(s.state, State::Here(_))));
+    }
 }

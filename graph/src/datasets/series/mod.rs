@@ -35,7 +35,7 @@ use crate::formats::csv::{Cells, CsvConfig, parse_cells};
 use crate::series::{
     ForecastProtocol, ForecastSplit, Positions, Scaling, Series, TimePolicy, TimeReport,
 };
-use crate::{Error, Result, SourceFile, files};
+use crate::{DatasetInfo, Error, Result, SourceFile, files};
 
 const NAMES: &[&str] = &[
     "beijing-air",
@@ -183,6 +183,11 @@ fn read(config: &SeriesConfig) -> Result<SeriesSet> {
             None => Err(Error::unknown("series", &config.name, NAMES)),
         },
     }
+}
+
+/// What is said of a series that comes with the program.
+pub(super) fn shipped(name: &str) -> Option<DatasetInfo> {
+    (name == "us-income").then(us_income::info)
 }
 
 /// A file that was read, and its bytes.

@@ -56,7 +56,7 @@ pub(super) fn read(data_dir: Option<&Path>) -> Result<SeriesSet> {
     })
 }
 
-fn info() -> DatasetInfo {
+pub(super) fn info() -> DatasetInfo {
     DatasetInfo {
         name: "us-income".into(),
         title: "Income per head of 48 US states, 1929 to 2009".into(),
