@@ -67,6 +67,7 @@ fn of<S: Source>(
         Some(t) => file.trials(&options, &t.classes, t.seconds)?,
     };
     let item = |mut recording: crate::Recording| Item {
+        number: 0,
         path: file.path().to_path_buf(),
         labels: match std::mem::replace(&mut recording.labels, Labels::None) {
             Labels::None => Raw::None,

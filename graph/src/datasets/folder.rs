@@ -1,37 +1,156 @@
 //! Data sets of one's own: from a folder with a `dataset.toml` to recordings.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use ndarray::{Array2, Axis, Ix2, s};
+use ndarray::{Array2, Array3, Axis, Ix2, s};
 
-use super::Accept;
-use super::biosignals;
 use super::description::FolderConfig;
 use super::graph_file::{given, square};
 use super::labels::{self, Raw};
 use super::manifest::Manifest;
 use super::read_positions;
 use super::variables::{Arrays, Item, Layout, items};
+use super::{Accept, DatasetConfig, Recordings, biosignals, channels, keep_subjects};
 use crate::electrodes::electrode_positions;
 use crate::formats::csv::read_table;
 use crate::formats::{arff, ts};
 use crate::series::{Arranged, TimeAxis, TimePolicy};
-use crate::windows::RecordingSet;
+use crate::windows::{LazySet, RecordingSet, Shard};
 use crate::{DatasetInfo, Error, Labels, Part, Recording, Result, files};
 
-/// Reads what `config` (of `folder`) describes; what `accept` lets pass is left out.
-pub(super) fn recordings(
+/// Bytes of files from which on these are read one at a time, twice: first for what they say about
+/// each other, then for their signals.
+const LARGE: u64 = 1 << 29;
+
+/// What `config` (of `folder`) describes, as far as `asked` wants it: in memory, or file by file
+/// where it is large.
+pub(super) fn open(
+    folder: &Path,
+    config: &FolderConfig,
+    asked: &DatasetConfig,
+) -> Result<Recordings> {
+    open_from(folder, config, asked, LARGE)
+}
+
+fn open_from(
+    folder: &Path,
+    config: &FolderConfig,
+    asked: &DatasetConfig,
+    large: u64,
+) -> Result<Recordings> {
+    let manifest = manifest(folder, config)?;
+    let size = |p: &PathBuf| std::fs::metadata(p).map_or(0, |m| m.len());
+    let paths = list(folder, config, manifest.as_ref())?;
+    let bytes: u64 = paths.iter().map(|(p, _)| size(p)).sum();
+    if bytes < large {
+        let mut set = recordings(folder, config, &asked.accept, true)?.set;
+        keep_subjects(&mut set, &asked.subjects)?;
+        channels::keep(&mut set, &asked.channels)?;
+        return Ok(Recordings::Read(set));
+    }
+    let found = recordings(folder, config, &asked.accept, false)?;
+    lazy(folder, config, asked, found).map(Recordings::Lazy)
+}
+
+/// The recordings of `found`, whose signals are read when they are wanted.
+fn lazy(
+    folder: &Path,
+    config: &FolderConfig,
+    asked: &DatasetConfig,
+    found: Found,
+) -> Result<LazySet> {
+    let Found {
+        mut set,
+        mut places,
+        gaps,
+    } = found;
+    let wanted = |r: &Recording| {
+        let of = |s: &String| asked.subjects.contains(s);
+        asked.subjects.is_empty() || r.subject.as_ref().is_some_and(of)
+    };
+    let mut kept = set.recordings.iter().map(wanted);
+    places.retain(|_| kept.next().unwrap_or(false));
+    keep_subjects(&mut set, &asked.subjects)?;
+    let mut files: Vec<(PathBuf, Vec<(usize, Recording)>)> = Vec::new();
+    for ((path, number), recording) in places.into_iter().zip(std::mem::take(&mut set.recordings)) {
+        match files.last_mut() {
+            Some((last, all)) if *last == path => all.push((number, recording)),
+            _ => files.push((path, vec![(number, recording)])),
+        }
+    }
+    let of_files: HashSet<PathBuf> = files.iter().map(|(p, _)| p.clone()).collect();
+    set.sources.retain(|s| !of_files.contains(&s.path));
+    let whole = Arc::new((set.clone(), config.clone(), asked.clone()));
+    let toml = folder.join("dataset.toml");
+    let shards = files.into_iter().map(|(path, wanted)| {
+        let (whole, toml) = (Arc::clone(&whole), toml.clone());
+        Shard::new(vec![path.clone()], move || {
+            let (set, config, asked) = &*whole;
+            let mut shared = Shared {
+                sensors: set.sensors.clone(),
+                classes: set.classes.clone(),
+                started: true,
+                ..Default::default()
+            };
+            let items = read_file(&path, config, &toml, &mut shared, &asked.accept)?;
+            let mut items: Vec<Option<Item>> = items.into_iter().map(Some).collect();
+            let again = wanted.iter().map(|(number, stored)| {
+                let item = items.get_mut(*number).and_then(Option::take);
+                let read = item.ok_or_else(|| {
+                    let problem = "has fewer recordings than a moment ago";
+                    Error::file(&path, "recordings", problem, "run again")
+                })?;
+                Ok(Recording {
+                    signal: read.recording.signal,
+                    mask: read.recording.mask,
+                    ..stored.clone()
+                })
+            });
+            let mut part = RecordingSet {
+                recordings: again.collect::<Result<_>>()?,
+                ..set.clone()
+            };
+            channels::keep(&mut part, &asked.channels)?;
+            Ok(part.recordings)
+        })
+    });
+    let shards = shards.collect();
+    channels::keep(&mut set, &asked.channels)?;
+    Ok(LazySet {
+        gaps,
+        ..LazySet::new(set, shards)
+    })
+}
+
+fn manifest(folder: &Path, config: &FolderConfig) -> Result<Option<Manifest>> {
+    let path = config.manifest.as_ref();
+    path.map(|path| Manifest::read(folder, &folder.join(path)))
+        .transpose()
+}
+
+/// What files hold.
+struct Found {
+    set: RecordingSet,
+    /// File of each recording, and which of it it is.
+    places: Vec<(PathBuf, usize)>,
+    /// Whether any has missing values marked.
+    gaps: bool,
+}
+
+/// Reads what `config` (of `folder`) describes, with `signals` or without; what `accept` lets pass
+/// is left out.
+fn recordings(
     folder: &Path,
     config: &FolderConfig,
     accept: &[Accept],
-) -> Result<RecordingSet> {
+    signals: bool,
+) -> Result<Found> {
     let toml = folder.join("dataset.toml");
     let wrong =
         |field: &str, problem: &str, remedy: &str| Error::file(&toml, field, problem, remedy);
-    let manifest = match &config.manifest {
-        Some(path) => Some(Manifest::read(folder, &folder.join(path))?),
-        None => None,
-    };
+    let manifest = manifest(folder, config)?;
     let paths = list(folder, config, manifest.as_ref())?;
     if paths.is_empty() {
         return Err(wrong(
@@ -47,10 +166,18 @@ pub(super) fn recordings(
     };
     let mut sources = vec![files::source_file(&toml)?];
     let mut all: Vec<Item> = Vec::new();
+    let mut gaps = false;
     for (path, part) in &paths {
         let mut found = read_file(path, config, &toml, &mut shared, accept)?;
-        for item in &mut found {
+        for (number, item) in found.iter_mut().enumerate() {
+            item.number = number;
             let r = &mut item.recording;
+            gaps |= r.mask.is_some();
+            if !signals {
+                let (v, _, f) = r.signal.dim();
+                r.signal = Array3::zeros((v, 0, f));
+                r.mask = None;
+            }
             r.part = part.or(r.part);
             if config.subject_from_file {
                 r.subject = path.file_stem().map(|s| s.to_string_lossy().into_owned());
@@ -109,6 +236,7 @@ pub(super) fn recordings(
         .map(|i| (i.recording.name.clone(), i.labels.clone()))
         .collect();
     let (labels, classes) = labels::resolve(&raw, shared.classes, &config.label_values)?;
+    let places = all.iter().map(|i| (i.path.clone(), i.number)).collect();
     let recordings = all
         .into_iter()
         .zip(labels)
@@ -121,7 +249,7 @@ pub(super) fn recordings(
         .ok()
         .and_then(|p| p.file_name().map(|n| n.to_string_lossy().into_owned()))
         .unwrap_or_else(|| "data".into());
-    Ok(RecordingSet {
+    let set = RecordingSet {
         info: DatasetInfo {
             title: match config.title.as_str() {
                 "" => name.clone(),
@@ -137,7 +265,8 @@ pub(super) fn recordings(
         classes,
         recordings,
         sources,
-    })
+    };
+    Ok(Found { set, places, gaps })
 }
 
 /// Keeps the recordings with labels, where there are any.
@@ -278,6 +407,7 @@ fn read_file(
                 .zip(&file.y)
                 .enumerate()
                 .map(|(i, (x, y))| Item {
+                    number: 0,
                     path: path.to_path_buf(),
                     recording: recording(
                         format!("{stem}/{i}"),
@@ -352,6 +482,7 @@ fn read_file(
             let rate = clock.and_then(|c| c.axis.step().rate());
             recording.sampling_rate = recording.sampling_rate.or(rate);
             Ok(vec![Item {
+                number: 0,
                 path: path.to_path_buf(),
                 recording,
                 labels,
@@ -413,4 +544,115 @@ fn own_labels(path: &Path, all: &mut [Item]) -> Result<()> {
         item.labels = Raw::Whole(label);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Dataset;
+    use crate::signal::FeatureConfig;
+    use crate::windows::{Missing, Unit, WindowConfig, cut};
+
+    /// Everything about windows but where the values lie.
+    fn text(d: &Dataset) -> String {
+        let mut sources: Vec<_> = d.sources.iter().map(|s| s.sha256.clone()).collect();
+        sources.sort();
+        format!(
+            "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {sources:?}",
+            d.x.to_array(),
+            d.mask,
+            d.sensors,
+            d.positions,
+            d.adjacency,
+            d.sampling_rate,
+            d.y,
+            d.classes,
+            d.subject,
+            d.part
+        )
+    }
+
+    fn both(folder: &Path, asked: &DatasetConfig, missing: Missing) -> [Dataset; 2] {
+        let config = FolderConfig::read(folder).unwrap();
+        let window = WindowConfig {
+            length: Some(4.0),
+            stride: Some(3.0),
+            unit: Unit::Samples,
+        };
+        let features = FeatureConfig::default();
+        let open = |large| open_from(folder, &config, asked, large).unwrap();
+        let Recordings::Read(read) = open(u64::MAX) else {
+            panic!("not read")
+        };
+        let Recordings::Lazy(lazy) = open(0) else {
+            panic!("not lazy")
+        };
+        [
+            cut(read, &window, &features, missing).unwrap(),
+            lazy.cut(&window, &features, missing).unwrap(),
+        ]
+    }
+
+    #[test]
+    fn large_folders_give_the_same_windows_file_by_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let write =
+            |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        for (i, name) in ["a.csv", "b.csv", "c.csv"].iter().enumerate() {
+            let rows: String = (0..20 + i)
+                .map(|t| match (i, t) {
+                    (1, 6) => format!(",{t},0\n"),
+                    _ => format!("{},{},{}\n", t * (i + 1), 100 - t, (t / 5) % 2),
+                })
+                .collect();
+            write(name, &format!("p,q,r\n{rows}"));
+        }
+        write("p.csv", "name,x,y\np,0,0\nq,1,0\nr,0,2\n");
+        write(
+            "m.csv",
+            "file,label,subject,part\na.csv,walk,s1,train\nb.csv,run,s2,test\nc.csv,walk,s2,test\n",
+        );
+        write(
+            "dataset.toml",
+            "manifest = \"m.csv\"\npositions = \"p.csv\"\n",
+        );
+        let asked = DatasetConfig::default();
+        let [read, lazy] = both(folder.path(), &asked, Missing::Mask);
+        assert!(read.mask.is_some() && read.x.dim().0 > 15);
+        assert_eq!(text(&read), text(&lazy));
+        let chosen = DatasetConfig {
+            subjects: vec!["s2".into()],
+            channels: vec!["r".into(), "p".into()],
+            ..asked.clone()
+        };
+        let [read, lazy] = both(folder.path(), &chosen, Missing::Mask);
+        assert_eq!(read.sensors, ["r", "p"]);
+        // The file of the other subject is not read for windows, but was for the description.
+        let without = |d: &Dataset| {
+            let all = text(d);
+            all[..all.rfind('[').unwrap()].to_string()
+        };
+        assert_eq!(without(&read), without(&lazy));
+        // A class for every step, and two recordings in a file of arrays.
+        write(
+            "dataset.toml",
+            "files = [\"a.csv\", \"c.csv\"]\n[csv]\nlabel = \"r\"\n",
+        );
+        let [read, lazy] = both(folder.path(), &asked, Missing::Error);
+        assert_eq!(read.classes, ["0", "1"]);
+        assert_eq!(text(&read), text(&lazy));
+        let x = Array3::from_shape_fn((3, 2, 9), |(n, v, t)| (100 * n + 10 * v + t) as f32);
+        let y = ndarray::Array1::from(vec![0.0f32, 1.0, 1.0]);
+        let arrays = [("x", x.into_dyn()), ("y", y.into_dyn())];
+        for name in ["s1.npz", "s2.npz"] {
+            crate::formats::npy::write_npz(folder.path().join(name), &arrays).unwrap();
+        }
+        write(
+            "dataset.toml",
+            "files = \"s*.npz\"\nlayout = \"samples nodes time\"\nsubject_from_file = true\n",
+        );
+        let [read, lazy] = both(folder.path(), &asked, Missing::Error);
+        assert_eq!(read.x.dim().0, 12);
+        assert_eq!(text(&read), text(&lazy));
+    }
 }

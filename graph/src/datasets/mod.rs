@@ -271,13 +271,12 @@ fn read(config: &DatasetConfig) -> Result<Loaded> {
         Choice::Folder(folder) => {
             config.only(&config.name, &[OptionName::Accept, OptionName::Clock])?;
             let description = FolderConfig::read(&folder)?.accepting(config)?;
-            let recordings = folder::recordings(&folder, &description, &config.accept)?;
-            Loaded {
-                recordings: Recordings::Read(recordings),
+            return Ok(Loaded {
+                recordings: folder::open(&folder, &description, config)?,
                 features: description.features.unwrap_or_default(),
                 window: description.window.unwrap_or_default(),
                 missing: description.missing,
-            }
+            });
         }
     };
     if let Recordings::Read(set) = &mut loaded.recordings {

@@ -15,6 +15,8 @@ use crate::{Error, Labels, Part, Recording, Result};
 /// A recording whose labels are not yet class indices.
 pub(super) struct Item {
     pub path: PathBuf,
+    /// Which recording of the file it is.
+    pub number: usize,
     pub recording: Recording,
     pub labels: Raw,
 }
@@ -217,6 +219,7 @@ pub(super) fn items(
             None => None,
         };
         out.push(Item {
+            number: 0,
             path: path.to_path_buf(),
             recording: Recording {
                 name: match layout.has_samples() {
