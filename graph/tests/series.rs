@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use ndarray::Axis;
-use tgmamba_graph::datasets::{SeriesConfig, SeriesSet, load_series};
+use tgmamba_graph::datasets::{SeriesConfig, SeriesSet, has_stamps, load_series};
 use tgmamba_graph::series::{ForecastSplit, Positions, Series, Step, TimePolicy, write_stamp};
 
 /// The shared files, where they are there.
@@ -382,6 +382,14 @@ fn a_folder_of_tables_as_one_series() {
             .to_string()
             .contains("are not the sensors a, b, c")
     );
+}
+
+#[test]
+fn it_is_known_which_series_have_a_clock() {
+    for name in ["metr-la", "pems_bay", "largest-sd", "beijing-air", "./own"] {
+        assert!(has_stamps(name), "{name}");
+    }
+    assert!(!has_stamps("los-loop") && !has_stamps("chickenpox"));
 }
 
 #[test]

@@ -58,7 +58,7 @@ pub struct EvalArgs {
     /// cpu, cuda, cuda:N or wgpu [default: that of the run, or cpu]
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
-    /// Neither read nor keep preprocessed windows
+    /// Neither read nor keep preprocessed windows and series
     #[arg(long)]
     no_cache: bool,
     /// Matrix products on a GPU: exact (f32 in full precision, the same bits in every run) or fast
@@ -105,12 +105,14 @@ fn run(args: &EvalArgs) -> Result<()> {
     set_precision(args.precision.unwrap_or(config.precision));
     say!("run: {}", folder.path().display());
     if let Some(output) = &args.forecast {
-        let rows = forecast::outlook::write(&folder, output, &device)?;
+        let rows =
+            forecast::outlook::write(&folder, output, &device, &cache_options(args.no_cache))?;
         say!("{rows} forecasts -> {}", output.display());
         return Ok(());
     }
     if config.forecast.is_some() {
-        let evaluation = forecast::evaluation::evaluate(&folder, &device)?;
+        let evaluation =
+            forecast::evaluation::evaluate(&folder, &device, &cache_options(args.no_cache))?;
         say!("{}", evaluation.text());
         evaluation::write_report(&folder, &evaluation.record(&folder, &device)?)?;
         let at = folder.path().display();

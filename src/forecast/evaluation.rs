@@ -8,6 +8,7 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tgmamba_graph::Series;
+use tgmamba_graph::cache::CacheOptions;
 use tgmamba_graph::series::write_stamp;
 use tgmamba_graph::split::Fold;
 use tgmamba_graph::table::{self, Column};
@@ -99,9 +100,13 @@ pub struct ForecastEvaluation {
 ///
 /// # Errors
 /// Data that changed since training, parts that have not been trained.
-pub fn evaluate(folder: &RunFolder, device: &Device) -> Result<ForecastEvaluation> {
+pub fn evaluate(
+    folder: &RunFolder,
+    device: &Device,
+    cache: &CacheOptions,
+) -> Result<ForecastEvaluation> {
     let config = folder.config()?;
-    let series = resolve::load(&config)?;
+    let series = resolve::load(&config, cache)?;
     crate::evaluation::check_files(folder, &config, &series.sources)?;
     let folds = resolve::folds(&config, series.len())?;
     let plan = config.parts(&folds);

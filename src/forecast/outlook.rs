@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::Device;
+use tgmamba_graph::cache::CacheOptions;
 use tgmamba_graph::series::write_stamp;
 use tgmamba_graph::table::{self, Column};
 
@@ -25,7 +26,12 @@ use crate::run::RunFolder;
 /// # Errors
 /// A run that has not been trained, other sensors, a series shorter than in training, or a file that
 /// cannot be written.
-pub fn write(folder: &RunFolder, output: &Path, device: &Device) -> Result<usize> {
+pub fn write(
+    folder: &RunFolder,
+    output: &Path,
+    device: &Device,
+    cache: &CacheOptions,
+) -> Result<usize> {
     let csv = match output.extension().and_then(|e| e.to_str()) {
         Some("csv") => true,
         Some("parquet") => false,
@@ -39,7 +45,7 @@ pub fn write(folder: &RunFolder, output: &Path, device: &Device) -> Result<usize
         }
     };
     let config = folder.config()?;
-    let series = resolve::load(&config)?;
+    let series = resolve::load(&config, cache)?;
     let sensors = config.provenance.as_ref().map(|p| &p.sensors);
     if sensors.is_some_and(|s| *s != series.sensors) {
         return Err(Error::config(

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tgmamba_graph::Series;
-use tgmamba_graph::datasets::{self, DatasetConfig, SeriesSet, load_series, series_names};
+use tgmamba_graph::cache::CacheOptions;
+use tgmamba_graph::datasets::{
+    self, DatasetConfig, SeriesSet, has_stamps, load_series_with, series_names,
+};
 use tgmamba_graph::split::Fold;
 
 use super::config::{ForecastConfig, GraphUse};
@@ -143,7 +146,7 @@ pub struct Resolved {
 ///
 /// # Errors
 /// Unknown or contradictory fields, and everything that loading the series can find.
-pub fn resolve(user: Value) -> Result<Resolved> {
+pub fn resolve(user: Value, cache: &CacheOptions) -> Result<Resolved> {
     let name = user.pointer("/dataset/name").and_then(Value::as_str);
     let name = name.unwrap_or(presets::DEFAULT_SERIES);
     let hyphens = name.replace('_', "-").to_lowercase();
@@ -171,10 +174,18 @@ pub fn resolve(user: Value) -> Result<Resolved> {
         set(&mut value, "forecast.split", split);
     }
     merge(&mut value, user);
+    if value
+        .pointer("/dataset/clock")
+        .is_some_and(|c| !c.is_null())
+        && !has_stamps(&name)
+    {
+        let problem = format!("the files of {name} have no time stamps");
+        return Err(Error::config("dataset.clock", problem, "leave it out"));
+    }
     set(&mut value, "dataset.name", json!(name));
     let SeriesSet {
         series, protocol, ..
-    } = load_series(&dataset(&value)?.series())?;
+    } = load_series_with(&dataset(&value)?.series(), cache)?;
     let forecast: ForecastConfig =
         serde_json::from_value(value["forecast"].take()).map_err(|e| {
             Error::config(
@@ -306,8 +317,8 @@ pub fn folds(config: &RunConfig, steps: usize) -> Result<Vec<Fold>> {
 /// Reads the series of a run again.
 ///
 /// # Errors
-/// As [`load_series`].
-pub fn load(config: &RunConfig) -> Result<Arc<Series>> {
-    let set = load_series(&config.dataset.series())?;
+/// As [`load_series_with`].
+pub fn load(config: &RunConfig, cache: &CacheOptions) -> Result<Arc<Series>> {
+    let set = load_series_with(&config.dataset.series(), cache)?;
     Ok(Arc::new(set.series))
 }

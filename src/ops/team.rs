@@ -109,8 +109,14 @@ struct Close(&'static Desk);
 impl Drop for Close {
     fn drop(&mut self) {
         self.0.turn.0.fetch_add(1, SeqCst);
+        let mut looks = 0u32;
         while self.0.inside.load(SeqCst) > 0 {
-            std::hint::spin_loop();
+            looks = looks.wrapping_add(1);
+            match looks.is_multiple_of(1024) {
+                // Where there are more threads than processors, the other may be waiting for this one.
+                true => std::thread::yield_now(),
+                false => std::hint::spin_loop(),
+            }
         }
     }
 }

@@ -17,11 +17,11 @@ use crate::electrodes::electrode_positions;
 use crate::formats::csv::read_table;
 use crate::formats::{arff, ts};
 use crate::series::{Arranged, TimeAxis, TimePolicy};
-use crate::windows::{LazySet, RecordingSet, Shard};
+use crate::windows::{LazySet, RecordingSet, Shard, alike};
 use crate::{DatasetInfo, Error, Labels, Part, Recording, Result, files};
 
-/// Bytes of files from which on these are read one at a time, twice: first for what they say about
-/// each other, then for their signals.
+/// Bytes of files from which on these are read twice: one at a time for what they say about each
+/// other, then for their signals, as many at a time as together are no larger than this.
 const LARGE: u64 = 1 << 29;
 
 /// What `config` (of `folder`) describes, as far as `asked` wants it: in memory, or file by file
@@ -73,6 +73,7 @@ fn lazy(
     let mut kept = set.recordings.iter().map(wanted);
     places.retain(|_| kept.next().unwrap_or(false));
     keep_subjects(&mut set, &asked.subjects)?;
+    alike(&set)?;
     let mut files: Vec<(PathBuf, Vec<(usize, Recording)>)> = Vec::new();
     for ((path, number), recording) in places.into_iter().zip(std::mem::take(&mut set.recordings)) {
         match files.last_mut() {
@@ -116,10 +117,14 @@ fn lazy(
             Ok(part.recordings)
         })
     });
-    let shards = shards.collect();
+    let shards: Vec<Shard> = shards.collect();
+    let size = |p: &PathBuf| std::fs::metadata(p).map_or(0, |m| m.len());
+    let largest = of_files.iter().map(size).max().unwrap_or(0);
+    let most = (LARGE / largest.max(1)).clamp(1, rayon::current_num_threads() as u64);
     channels::keep(&mut set, &asked.channels)?;
     Ok(LazySet {
         gaps,
+        at_once: Some(most as usize),
         ..LazySet::new(set, shards)
     })
 }
@@ -232,8 +237,11 @@ fn recordings(
         sources.push(files::source_file(path)?);
     }
     let raw: Vec<(String, Raw)> = all
-        .iter()
-        .map(|i| (i.recording.name.clone(), i.labels.clone()))
+        .iter_mut()
+        .map(|i| {
+            let labels = std::mem::replace(&mut i.labels, Raw::None);
+            (i.recording.name.clone(), labels)
+        })
         .collect();
     let (labels, classes) = labels::resolve(&raw, shared.classes, &config.label_values)?;
     let places = all.iter().map(|i| (i.path.clone(), i.number)).collect();
@@ -641,6 +649,13 @@ mod tests {
         let [read, lazy] = both(folder.path(), &asked, Missing::Error);
         assert_eq!(read.classes, ["0", "1"]);
         assert_eq!(text(&read), text(&lazy));
+        // What is refused of a small folder is refused of a large one.
+        write("n.csv", "file,label\na.csv,walk\nb.csv,run\nc.csv,\n");
+        write("dataset.toml", "manifest = \"n.csv\"\nmissing = \"mask\"\n");
+        let config = FolderConfig::read(folder.path()).unwrap();
+        let error = open_from(folder.path(), &config, &asked, 0).map(|_| ());
+        let text_of = error.unwrap_err().to_string();
+        assert!(text_of.contains("a has a label, c has none"), "{text_of}");
         let x = Array3::from_shape_fn((3, 2, 9), |(n, v, t)| (100 * n + 10 * v + t) as f32);
         let y = ndarray::Array1::from(vec![0.0f32, 1.0, 1.0]);
         let arrays = [("x", x.into_dyn()), ("y", y.into_dyn())];

@@ -43,7 +43,9 @@ pub use listing::{Listed, Purpose, State, list};
 use named::{NAMES, Named, SETS};
 use options::OptionName;
 pub use options::{Accept, Task};
-pub use series::{SeriesConfig, SeriesSet, load_series, load_series_with, series_names};
+pub use series::{
+    SeriesConfig, SeriesSet, has_stamps, load_series, load_series_with, series_names,
+};
 
 /// Which data to load, and as what.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

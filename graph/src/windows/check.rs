@@ -5,15 +5,42 @@ use ndarray::{Array2, Axis};
 use super::RecordingSet;
 use crate::{Error, Labels, Recording, Result, Span};
 
-/// What must hold over all recordings.
-pub(super) fn check(set: &RecordingSet) -> Result<()> {
-    let Some(first) = set.recordings.first() else {
-        return Err(Error::config(
+/// What must hold of the labels and names of all recordings, whether their signals are there or not:
+/// there is one, and what one has all have.
+pub(crate) fn alike(set: &RecordingSet) -> Result<&Recording> {
+    let first = set.recordings.first().ok_or_else(|| {
+        Error::config(
             format!("data set {}", set.info.name),
             "has no recordings",
-            "check the files and the choice of subjects",
-        ));
-    };
+            "check the files, the choice of subjects and what was left out",
+        )
+    })?;
+    for r in &set.recordings {
+        for (what, one, other) in [
+            (
+                "label",
+                r.labels == Labels::None,
+                first.labels == Labels::None,
+            ),
+            ("subject", r.subject.is_none(), first.subject.is_none()),
+            ("session", r.session.is_none(), first.session.is_none()),
+        ] {
+            if one != other {
+                let (with, without) = if one { (first, r) } else { (r, first) };
+                return Err(Error::config(
+                    format!("recording {}", r.name),
+                    format!("{} has a {what}, {} has none", with.name, without.name),
+                    "give it for all recordings or for none",
+                ));
+            }
+        }
+    }
+    Ok(first)
+}
+
+/// What must hold over all recordings.
+pub(super) fn check(set: &RecordingSet) -> Result<()> {
+    let first = alike(set)?;
     let v = set.sensors.len();
     let f = first.signal.len_of(Axis(2));
     for r in &set.recordings {
@@ -78,23 +105,6 @@ pub(super) fn check(set: &RecordingSet) -> Result<()> {
                 format!("has label {c}, but there are {classes} classes"),
                 "number the classes from 0 and name them all",
             );
-        }
-        for (what, one, other) in [
-            (
-                "label",
-                r.labels == Labels::None,
-                first.labels == Labels::None,
-            ),
-            ("subject", r.subject.is_none(), first.subject.is_none()),
-            ("session", r.session.is_none(), first.session.is_none()),
-        ] {
-            if one != other {
-                let (with, without) = if one { (first, r) } else { (r, first) };
-                return wrong(
-                    format!("{} has a {what}, {} has none", with.name, without.name),
-                    "give it for all recordings or for none",
-                );
-            }
         }
     }
     let square = |a: &Array2<f32>| a.dim() == (v, v);

@@ -1,6 +1,7 @@
 //! From recordings to the equally shaped, labelled windows of a [`Dataset`](crate::Dataset).
 
 mod check;
+pub(crate) use check::alike;
 mod config;
 mod dataset;
 mod gather;

@@ -63,7 +63,7 @@ pub struct TrainArgs {
     /// Print results only
     #[arg(long, help_heading = "Run")]
     quiet: bool,
-    /// Neither read nor keep preprocessed windows (see data cache)
+    /// Neither read nor keep preprocessed windows and series (see data cache)
     #[arg(long, help_heading = "Run")]
     no_cache: bool,
     /// Train every n-th part from the k-th on: what a process of --jobs does
@@ -147,7 +147,10 @@ fn run(args: &TrainArgs) -> Result<()> {
         Material::Windows(_) => {
             evaluation::evaluate(&run.folder, &device, &cache_options(args.no_cache))?.text()
         }
-        Material::Series(_) => forecast::evaluation::evaluate(&run.folder, &device)?.text(),
+        Material::Series(_) => {
+            forecast::evaluation::evaluate(&run.folder, &device, &cache_options(args.no_cache))?
+                .text()
+        }
     };
     say!("\n{text}");
     say!(
@@ -175,7 +178,7 @@ fn start(args: &TrainArgs) -> Result<Run> {
                 config,
                 series,
                 folds,
-            } = resolve::resolve(user)?;
+            } = resolve::resolve(user, &cache_options(args.no_cache))?;
             (config, Material::Series(series), folds)
         }
     };
@@ -245,7 +248,7 @@ fn reopen(path: &Path, args: &TrainArgs) -> Result<Run> {
             (Material::Windows(Box::new(dataset)), folds)
         }
         Some(_) => {
-            let series = resolve::load(&config)?;
+            let series = resolve::load(&config, &cache_options(args.no_cache))?;
             let folds = resolve::folds(&config, series.len())?;
             (Material::Series(series), folds)
         }

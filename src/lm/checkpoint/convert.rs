@@ -122,7 +122,11 @@ pub fn convert(
         outputs.push((HEAD.into(), stored));
     }
     let path = to.join(weights.file());
-    write_weights(&path, weights, &outputs, storage)?;
+    if let Err(e) = write_weights(&path, weights, &outputs, storage) {
+        // It is empty; the next try may have the name.
+        drop(std::fs::remove_dir(to));
+        return Err(e);
+    }
     let config = to.join("config.json");
     files::atomic_write(&config, |out| {
         out.write_all(text.as_bytes())

@@ -185,6 +185,14 @@ fn read(config: &SeriesConfig) -> Result<SeriesSet> {
     }
 }
 
+/// Whether the files of a series have time stamps, so that [`SeriesConfig::clock`] has a say; of a
+/// folder they may.
+pub fn has_stamps(name: &str) -> bool {
+    let hyphens = name.replace('_', "-").to_lowercase();
+    let stamped = ["beijing-air", "metr-la", "pems-bay"].contains(&hyphens.as_str());
+    stamped || hyphens.starts_with("largest-") || !NAMES.contains(&hyphens.as_str())
+}
+
 /// What is said of a series that comes with the program.
 pub(super) fn shipped(name: &str) -> Option<DatasetInfo> {
     (name == "us-income").then(us_income::info)
