@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::meta::{Meta, Source};
 use super::{Cache, CacheMode, file};
 use crate::windows::{Mask, Windows, absorb, join, seen_throughout};
-use crate::{Dataset, Error, Result, SourceFile, files};
+use crate::{Dataset, Error, Result, SourceFile};
 
 /// Least time that reading and cutting takes for its windows to be kept.
 const WORTH_KEEPING: Duration = Duration::from_millis(500);
@@ -104,17 +104,9 @@ impl Keeper<'_> {
 
 /// Writes parts to the file of their key, and gives them back from there.
 fn write(to: &To<'_>, masked: bool, parts: impl Iterator<Item = Dataset>) -> Result<Dataset> {
-    let folder = to.cache.folder();
-    std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
-    let _lock = files::lock(&folder.join(format!(".lock-{}", to.key)))?;
     let path = to.cache.path(to.key);
-    // Another process may have made them while this one waited for the lock.
-    let made = path.exists().then(|| to.cache.open(to.key, to.sources));
-    if let Some(made) = made.flatten() {
-        return Ok(made);
-    }
     let wrong = |problem: &str| Error::file(&path, "cache", problem, "run without the cache");
-    file::write(&path, |writer| {
+    let fill = |writer: &mut file::Writer<'_, '_>| {
         let mut all: Option<(Dataset, Meta)> = None;
         let mut gaps = false;
         for mut part in parts {
@@ -150,8 +142,7 @@ fn write(to: &To<'_>, masked: bool, parts: impl Iterator<Item = Dataset>) -> Res
             masked: gaps,
             ..Meta::of(&all, to.key, to.portable.clone())
         })
-    })?;
-    to.cache
-        .open(to.key, to.sources)
-        .ok_or_else(|| Error::file(&path, "cache", "cannot be read back", "check the disk"))
+    };
+    let open = || to.cache.open(to.key, to.sources);
+    to.cache.once(to.key, open, |path| file::write(path, fill))
 }

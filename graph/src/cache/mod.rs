@@ -33,7 +33,7 @@ pub(crate) use key::Request;
 use key::{Before, Remembered, content_key};
 use meta::Meta;
 pub use series::parse_series;
-pub(crate) use series::{series_parameters, series_through};
+pub(crate) use series::series_through;
 
 /// Age from which a file under its temporary name is one that a killed process left.
 const ABANDONED: Duration = Duration::from_secs(24 * 3600);
@@ -66,9 +66,16 @@ impl CacheOptions {
             folder: None,
         }
     }
+
+    /// The cache that they mean; `None`: neither read nor write one.
+    fn cache(&self) -> Option<Cache> {
+        let folder = self.folder.clone().map(Cache::at);
+        let cache = folder.or_else(Cache::user);
+        cache.filter(|_| self.mode != CacheMode::Off)
+    }
 }
 
-/// A folder of windows.
+/// A folder of windows and series.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cache {
     folder: PathBuf,
@@ -283,20 +290,32 @@ impl Cache {
         portable: Vec<meta::Source>,
         sources: &[SourceFile],
     ) -> Result<Dataset> {
+        let open = || self.open(key, sources);
+        self.once(key, open, |path| {
+            file::write(path, |writer| {
+                let mut meta = Meta::of(dataset, key, portable);
+                file::append(writer, dataset, &mut meta)?;
+                Ok(meta)
+            })
+        })
+    }
+
+    /// What `open` finds in the file of a key, written before by `write` unless another process did.
+    fn once<T>(
+        &self,
+        key: &str,
+        open: impl Fn() -> Option<T>,
+        write: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<T> {
         let path = self.path(key);
         std::fs::create_dir_all(&self.folder).map_err(|e| Error::io(&self.folder, e))?;
         let _lock = files::lock(&self.folder.join(format!(".lock-{key}")))?;
-        // Another process may have made them while this one waited for the lock.
-        if let Some(made) = path.exists().then(|| self.open(key, sources)).flatten() {
+        // Another process may have made it while this one waited for the lock.
+        if let Some(made) = path.exists().then(&open).flatten() {
             return Ok(made);
         }
-        file::write(&path, |writer| {
-            let mut meta = Meta::of(dataset, key, portable);
-            file::append(writer, dataset, &mut meta)?;
-            Ok(meta)
-        })?;
-        self.open(key, sources)
-            .ok_or_else(|| Error::file(path, "cache", "cannot be read back", "check the disk"))
+        write(&path)?;
+        open().ok_or_else(|| Error::file(path, "cache", "cannot be read back", "check the disk"))
     }
 
     fn remember(
@@ -330,9 +349,7 @@ pub(crate) fn through<L>(
     make: impl FnOnce(L, Keeper<'_>) -> Result<Made>,
 ) -> Result<Dataset> {
     let started = Instant::now();
-    let folder = options.folder.clone().map(Cache::at);
-    let cache = folder.or_else(Cache::user);
-    let Some(cache) = cache.filter(|_| options.mode != CacheMode::Off) else {
+    let Some(cache) = options.cache() else {
         let nowhere = Keeper { to: None, started };
         let (Made::InMemory(made) | Made::Kept(made)) = make(read()?, nowhere)?;
         return Ok(made);

@@ -8,19 +8,18 @@ use std::time::Instant;
 use arrow::buffer::Buffer;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::file::{self, Batches, Footer, damaged, footer, map};
 use super::keep::worth;
 use super::key::{Request, content_key};
 use super::meta::{FORMAT, Source};
-use super::{Cache, CacheMode, CacheOptions};
+use super::{Cache, CacheOptions};
 use crate::datasets::SeriesSet;
 use crate::series::{
     Cells, Feature, ForecastProtocol, Positions, Series, SeriesGraph, Step, TimeAxis, TimeReport,
 };
 use crate::topology::CsrGraph;
-use crate::{DatasetInfo, Error, Result, SourceFile, files};
+use crate::{DatasetInfo, Error, Result, SourceFile};
 
 /// The graphs of a series: each once, and which of them a step has.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -231,9 +230,7 @@ pub(crate) fn series_through(
     read: impl FnOnce() -> Result<SeriesSet>,
 ) -> Result<SeriesSet> {
     let started = Instant::now();
-    let folder = options.folder.clone().map(Cache::at);
-    let cache = folder.or_else(Cache::user);
-    let Some(cache) = cache.filter(|_| options.mode != CacheMode::Off) else {
+    let Some(cache) = options.cache() else {
         return read();
     };
     let before = request.before();
@@ -283,25 +280,13 @@ impl Cache {
         portable: Vec<Source>,
         sources: &[SourceFile],
     ) -> Result<SeriesSet> {
-        let path = self.path(key);
-        std::fs::create_dir_all(self.folder()).map_err(|e| Error::io(self.folder(), e))?;
-        let _lock = files::lock(&self.folder().join(format!(".lock-{key}")))?;
-        // Another process may have made it while this one waited for the lock.
-        let made = path.exists().then(|| self.open_series(key, sources));
-        if let Some(made) = made.flatten() {
-            return Ok(made);
-        }
-        file::write(&path, |writer| {
-            let (values, observed) = set.series.stored_cells();
-            writer.batch(1, values.buffer(), observed.map(Cells::buffer))?;
-            Ok(SeriesMeta::of(set, key, portable))
-        })?;
-        self.open_series(key, sources)
-            .ok_or_else(|| Error::file(path, "cache", "cannot be read back", "check the disk"))
+        let open = || self.open_series(key, sources);
+        self.once(key, open, |path| {
+            file::write(path, |writer| {
+                let (values, observed) = set.series.stored_cells();
+                writer.batch(1, values.buffer(), observed.map(Cells::buffer))?;
+                Ok(SeriesMeta::of(set, key, portable))
+            })
+        })
     }
-}
-
-/// What a request for a series is called by.
-pub(crate) fn series_parameters(values: Value) -> Value {
-    serde_json::json!(["series", values])
 }

@@ -152,7 +152,7 @@ fn a_graph_for_each_step_is_kept_once() {
         Ok(set)
     };
     let request = Request {
-        parameters: series_parameters(serde_json::json!("graphs")),
+        parameters: serde_json::json!(["series", "graphs"]),
         roots: vec![source.path().into()],
     };
     let always = options(&cache, CacheMode::Always);

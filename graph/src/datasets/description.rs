@@ -11,7 +11,7 @@ use crate::formats::csv::CsvConfig;
 use crate::series::TimePolicy;
 use crate::signal::FeatureConfig;
 use crate::windows::{Missing, WindowConfig};
-use crate::{Error, Result, files};
+use crate::{DatasetInfo, Error, Result, files};
 
 /// File names or patterns (`*.npz`), relative to the folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -224,6 +224,23 @@ impl FolderConfig {
             ));
         }
         Ok(config)
+    }
+
+    /// What is said of the data set; without a title it is called by its folder.
+    pub(super) fn info(&self, folder: &Path) -> DatasetInfo {
+        let name = std::path::absolute(folder)
+            .ok()
+            .and_then(|p| p.file_name().map(|n| n.to_string_lossy().into_owned()))
+            .unwrap_or_else(|| "data".into());
+        DatasetInfo {
+            title: match self.title.as_str() {
+                "" => name.clone(),
+                title => title.into(),
+            },
+            name,
+            licence: self.licence.clone(),
+            citation: self.citation.clone(),
+        }
     }
 
     /// The same with the clock and the faults that `asked` accepts.

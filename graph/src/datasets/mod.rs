@@ -34,7 +34,7 @@ use crate::cache::{self, CacheOptions, Made};
 use crate::series::TimePolicy;
 use crate::signal::FeatureConfig;
 use crate::windows::{LazySet, Missing, RecordingSet, WindowConfig, cut};
-use crate::{Dataset, DatasetInfo, Error, Result, SourceFile};
+use crate::{Dataset, DatasetInfo, Error, Recording, Result, SourceFile};
 
 pub use biosignals::Trials;
 pub use description::{Files, FolderConfig, ForecastFiles, GraphFiles, SplitFiles, Variables};
@@ -350,9 +350,14 @@ fn keep_subjects(set: &mut RecordingSet, subjects: &[String]) -> Result<()> {
             return Err(Error::unknown("subject", subject, &known));
         }
     }
-    set.recordings
-        .retain(|r| r.subject.as_ref().is_some_and(|s| subjects.contains(s)));
+    set.recordings.retain(|r| of_subjects(r, subjects));
     Ok(())
+}
+
+/// Whether a recording is of one of `subjects`; none stands for all.
+fn of_subjects(r: &Recording, subjects: &[String]) -> bool {
+    let of = |s: &String| subjects.contains(s);
+    subjects.is_empty() || r.subject.as_ref().is_some_and(of)
 }
 
 /// Everything in a configuration that decides what the windows are, but where the files lie: that

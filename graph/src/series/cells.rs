@@ -14,15 +14,15 @@ pub(crate) struct Cells<T: ArrowNativeType> {
 impl<T: ArrowNativeType> Cells<T> {
     pub fn new(array: Array3<T>) -> Self {
         let dim = array.dim();
-        let whole =
-            array.is_standard_layout() && array.len() == array.as_slice().map_or(0, <[T]>::len);
-        let values = match whole {
+        let count = array.len();
+        let values = match array.is_standard_layout() {
             // A slice of a larger array keeps that: what is before it and behind it goes.
             true => {
-                let count = array.len();
                 let (mut values, offset) = array.into_raw_vec_and_offset();
-                values.truncate(offset.unwrap_or(0) + count);
-                values.split_off(offset.unwrap_or(0))
+                let first = offset.unwrap_or(0);
+                values.truncate(first + count);
+                values.drain(..first);
+                values
             }
             false => array.iter().copied().collect(),
         };

@@ -58,6 +58,14 @@ impl Shard {
         }
     }
 
+    /// The same, its files hashed already.
+    pub fn hashed(self, sources: Vec<SourceFile>) -> Self {
+        Self {
+            sources: OnceLock::from(sources),
+            ..self
+        }
+    }
+
     /// What it is read from.
     pub fn files(&self) -> &[PathBuf] {
         &self.files

@@ -148,7 +148,7 @@ pub fn load_series_with(config: &SeriesConfig, options: &CacheOptions) -> Result
         },
     };
     let request = cache::Request {
-        parameters: cache::series_parameters(json!([name, config.clock, config.years])),
+        parameters: json!(["series", name, config.clock, config.years]),
         roots,
     };
     cache::series_through(options, &request, || read(config))

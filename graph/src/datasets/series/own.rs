@@ -16,7 +16,7 @@ use crate::series::{
     Feature, ForecastProtocol, ForecastSplit, Positions, Scaling, Series, SeriesGraph, TimePolicy,
     TimeReport,
 };
-use crate::{DatasetInfo, Error, Result, SourceFile, files};
+use crate::{Error, Result, SourceFile, files};
 
 /// The folder that is meant by `name`, where there is one with a `dataset.toml`.
 pub(super) fn folder(name: &str, data_dir: Option<&Path>) -> Option<PathBuf> {
@@ -33,26 +33,18 @@ pub(super) fn read(folder: &Path, clock: Option<TimePolicy>) -> Result<SeriesSet
     let toml = folder.join("dataset.toml");
     let mut sources = vec![files::source_file(&toml)?];
     let joined = tables(folder, &config, &mut sources)?;
-    let name = std::path::absolute(folder)
-        .ok()
-        .and_then(|p| p.file_name().map(|n| n.to_string_lossy().into_owned()))
-        .unwrap_or_else(|| "data".into());
-    let info = DatasetInfo {
-        title: match config.title.as_str() {
-            "" => name.clone(),
-            title => title.into(),
-        },
-        name,
-        licence: config.licence.clone(),
-        citation: config.citation.clone(),
-    };
     let wanted = &config.forecast;
     let feature = Feature {
         name: wanted.feature.clone(),
         unit: wanted.unit.clone(),
         null_value: wanted.null_value,
     };
-    let mut series = Series::new(info, joined.sensors, vec![feature], joined.values)?;
+    let mut series = Series::new(
+        config.info(folder),
+        joined.sensors,
+        vec![feature],
+        joined.values,
+    )?;
     let mut report = TimeReport::default();
     if let Some(stamps) = joined.stamps {
         (series, report) = series.with_time(&stamps, None, clock.unwrap_or(config.clock))?;
