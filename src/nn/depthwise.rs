@@ -3,6 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Distribution, Tensor, activation::silu};
 
+use super::recompute::{strategy, with};
 use crate::ops::causal_conv1d::{causal_conv1d, causal_conv1d_update};
 
 /// Taps and offsets of [`causal_conv1d`](crate::ops::causal_conv1d), stored as PyTorch stores a
@@ -78,14 +79,19 @@ impl DepthwiseConv {
         past: Option<Tensor<3>>,
         in_place: bool,
     ) -> (Tensor<3>, Tensor<3>) {
+        let how = strategy(&x);
         let (weight, bias) = self.taps();
+        let (weight, bias) = (with(weight, how), bias.map(|bias| with(bias, how)));
         match past {
             Some(past) if in_place && x.dims()[1] == 1 => {
                 let x = x.squeeze_dim(1);
                 let (y, last) = causal_conv1d_update(x, weight, bias, past, true);
                 (y.unsqueeze_dim(1), last)
             }
-            past => causal_conv1d(x, weight, bias, past, None, true),
+            past => {
+                let past = past.map(|past| with(past, how));
+                causal_conv1d(x, weight, bias, past, None, true)
+            }
         }
     }
 

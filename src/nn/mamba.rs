@@ -22,7 +22,8 @@ use burn::tensor::{Device, Distribution, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::depthwise::DepthwiseConv;
-use super::projection::{project, project_part};
+use super::projection::{project, project_columns, project_part};
+use super::recompute::{again, strategy, with};
 use crate::ops::part::last_part;
 use crate::ops::{ChannelStep, SelectiveScanInput, selective_scan, selective_state_update};
 
@@ -271,18 +272,22 @@ impl Mamba {
         state: Option<MambaState>,
         mask: Option<&Tensor<3>>,
     ) -> (Tensor<3>, MambaState) {
-        let [d, n] = self.a_log.lazy_shape().dims();
+        let [_, n] = self.a_log.lazy_shape().dims();
         let [r, _] = self.dt_proj.weight.lazy_shape().dims();
         let in_place = state
             .as_ref()
             .is_some_and(|s| s.in_place && u.dims()[1] == 1);
+        let outside = strategy(&u);
+        // In f32 and up to dt_rank 64 only x and z before the convolution and y are kept for gradients
+        // of all that has the inner width.
+        let u = again(u);
+        let how = strategy(&u);
         let (conv, ssm) = state.map(|s| (s.conv, s.ssm)).unzip();
         let masked = |x: Tensor<3>| match mask {
-            Some(mask) => x * mask.clone(),
+            Some(mask) => x * with(mask.clone(), how),
             None => x,
         };
-        let xz = project(&self.in_proj, u);
-        let (x, z) = (last_part(xz.clone(), 0, d), last_part(xz, d, d));
+        let (x, z) = self.halves(u);
         let (x, conv) = self.conv1d.after(masked(x), conv, in_place);
         let x = masked(x);
         let projected = project(&self.x_proj, x.clone());
@@ -291,22 +296,34 @@ impl Mamba {
         let input = SelectiveScanInput {
             u: x,
             delta,
-            a: self.decay.clone().unwrap_or_else(|| self.rates()),
+            a: with(self.decay.clone().unwrap_or_else(|| self.rates()), how),
             b: part(r, n),
             c: part(r + n, n),
-            d: Some(self.d_skip.val()),
+            d: Some(with(self.d_skip.val(), how)),
             z: Some(z),
-            delta_bias: self.dt_proj.bias.as_ref().map(Param::val),
+            delta_bias: self.dt_proj.bias.as_ref().map(|bias| with(bias.val(), how)),
             delta_softplus: true,
-            initial_state: ssm,
+            initial_state: ssm.map(|ssm| with(ssm, how)),
         };
         let (y, ssm) = scan(input, in_place);
         let state = MambaState {
-            conv,
-            ssm,
+            conv: with(conv, outside),
+            ssm: with(ssm, outside),
             in_place,
         };
-        (project(&self.out_proj, y), state)
+        (project(&self.out_proj, with(y, outside)), state)
+    }
+
+    /// x and z, (b, l, d) each.
+    fn halves(&self, u: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
+        let [d, _] = self.a_log.lazy_shape().dims();
+        if u.device().is_autodiff() {
+            // Two gradients of (b, l, m) are added, not two of (b, l, 2d) that are half zeros.
+            let half = |u, start| project_columns(&self.in_proj, u, start, d);
+            return (half(u.clone(), 0), half(u, d));
+        }
+        let xz = project(&self.in_proj, u);
+        (last_part(xz.clone(), 0, d), last_part(xz, d, d))
     }
 
     /// One token of each sequence, (b, m); as [`forward`](Self::forward) over one step.

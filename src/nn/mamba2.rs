@@ -27,6 +27,7 @@ use super::depthwise::DepthwiseConv;
 use super::mamba::{initial_dt, linear};
 use super::norm::EPSILON;
 use super::projection::project;
+use super::recompute::{again, strategy, with};
 use crate::ops::part::last_part;
 use crate::ops::{HeadStep, SsdInput, rms_norm, selective_state_update_heads, ssd};
 
@@ -302,9 +303,13 @@ impl Mamba2 {
         let channels = c.d_conv_channels();
         let past = e - d;
         let in_place = state.as_ref().is_some_and(|s| s.in_place && l == 1);
+        let outside = strategy(&u);
+        // What the convolution and the norm make is computed again for gradients.
+        let u = again(u);
+        let how = strategy(&u);
         let (conv, ssm) = state.map(|s| (s.conv, s.ssm)).unzip();
         let masked = |x: Tensor<3>| match mask {
-            Some(mask) => x * mask.clone(),
+            Some(mask) => x * with(mask.clone(), how),
             None => x,
         };
         let all = project(&self.in_proj, u);
@@ -326,11 +331,11 @@ impl Mamba2 {
             _ => Tensor::cat(vec![silu(part(0, past)) * part(past, past), y], 2),
         };
         let state = Mamba2State {
-            conv,
-            ssm,
+            conv: with(conv, outside),
+            ssm: with(ssm, outside),
             in_place,
         };
-        (project(&self.out_proj, y), state)
+        (with(project(&self.out_proj, y), outside), state)
     }
 
     /// One token of each sequence, (b, m); as [`forward`](Self::forward) over one step.
@@ -350,12 +355,15 @@ impl Mamba2 {
         in_place: bool,
     ) -> (Tensor<4>, Tensor<4>) {
         let config = &self.config;
+        let how = strategy(&x);
+        let state = state.map(|state| with(state, how));
         let [_, l, h, _] = x.dims();
         let [skips] = self.d_skip.lazy_shape().dims();
-        let a = self.decay.clone().unwrap_or_else(|| self.rates());
-        let d = Some(self.d_skip.val().reshape([h, skips / h]));
+        let a = with(self.decay.clone().unwrap_or_else(|| self.rates()), how);
+        let d = Some(with(self.d_skip.val(), how).reshape([h, skips / h]));
         let (1, Some(state)) = (l, state.clone()) else {
-            let dt = softplus(dt + self.dt_bias.val().unsqueeze(), 1.0);
+            let bias = with(self.dt_bias.val(), how);
+            let dt = softplus(dt + bias.unsqueeze(), 1.0);
             let out = ssd(SsdInput {
                 x,
                 dt: self.limited(dt),
@@ -379,7 +387,7 @@ impl Mamba2 {
                 c: c.squeeze_dim(1),
                 d,
                 z: None,
-                dt_bias: Some(self.dt_bias.val()),
+                dt_bias: Some(with(self.dt_bias.val(), how)),
                 dt_softplus: true,
                 dt_limit: config.dt_limit,
                 in_place,
@@ -402,7 +410,7 @@ impl Mamba2 {
         match &self.norm {
             Some(norm) => rms_norm(
                 y,
-                norm.weight.val(),
+                with(norm.weight.val(), strategy(&z)),
                 c.norm_eps,
                 Some(z),
                 c.ngroups,

@@ -13,6 +13,7 @@ pub mod mixer;
 pub mod norm;
 pub mod projection;
 pub mod propagation;
+pub mod recompute;
 pub mod state_dict;
 pub mod tgmamba;
 

@@ -1,8 +1,10 @@
-//! Linear layers whose weights may be stored in half precision.
+//! Linear layers whose weights may be stored in half precision. They keep for gradients what their
+//! inputs do.
 
 use burn::nn::Linear;
 use burn::tensor::Tensor;
 
+use super::recompute::{strategy, with};
 use crate::ops::dense::{WeightLayout, dense};
 
 /// `x W + b` on the last axis, (b, l, in) -> (b, l, out), f32; see [`dense`] for the product.
@@ -10,9 +12,25 @@ use crate::ops::dense::{WeightLayout, dense};
 /// # Panics
 /// If the last axis of x is not that of the weight.
 pub fn project(layer: &Linear, x: Tensor<3>) -> Tensor<3> {
+    let how = strategy(&x);
     let y = project_part(layer, x);
     match &layer.bias {
-        Some(bias) => y + bias.val().unsqueeze(),
+        Some(bias) => y + with(bias.val(), how).unsqueeze(),
+        None => y,
+    }
+}
+
+/// Outputs `start..start + len` of [`project`], as a product of their own.
+///
+/// # Panics
+/// As [`project`], and if the layer has fewer outputs.
+pub fn project_columns(layer: &Linear, x: Tensor<3>, start: usize, len: usize) -> Tensor<3> {
+    let [b, l, k] = x.dims();
+    let how = strategy(&x);
+    let weight = with(layer.weight.val(), how).narrow(1, start, len);
+    let y = dense(x.reshape([b * l, k]), weight, WeightLayout::InOut).reshape([b, l, len]);
+    match &layer.bias {
+        Some(bias) => y + with(bias.val(), how).narrow(0, start, len).unsqueeze(),
         None => y,
     }
 }
@@ -23,11 +41,8 @@ pub fn project(layer: &Linear, x: Tensor<3>) -> Tensor<3> {
 /// As [`project`].
 pub fn project_part(layer: &Linear, x: Tensor<3>) -> Tensor<3> {
     let [b, l, k] = x.dims();
-    let y = dense(
-        x.reshape([b * l, k]),
-        layer.weight.val(),
-        WeightLayout::InOut,
-    );
+    let weight = with(layer.weight.val(), strategy(&x));
+    let y = dense(x.reshape([b * l, k]), weight, WeightLayout::InOut);
     let outputs = y.dims()[1];
     y.reshape([b, l, outputs])
 }

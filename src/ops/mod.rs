@@ -14,6 +14,7 @@ mod flex;
 pub mod graph_scan;
 mod last_state;
 pub mod matmul;
+mod operand;
 pub mod overwrite;
 pub mod part;
 pub mod rms_norm;

@@ -1,15 +1,19 @@
 //! EDF, BDF and GDF files of a folder of one's own.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
+use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 
 use super::Accept;
 use super::description::FolderConfig;
 use super::labels::Raw;
 use super::variables::Item;
-use crate::formats::biosignal::{OpenOptions, RecordingOptions, SignalFile, Source};
+use crate::formats::biosignal::{OpenOptions, RecordingOptions, SignalFile};
 use crate::formats::{edf, gdf};
 use crate::{Labels, Result};
 
@@ -26,36 +30,76 @@ pub struct Trials {
 /// Names of the sensors, and their recordings.
 type Found = (Vec<String>, Vec<Item>);
 
-/// Names of the sensors and what is in the file: whole recordings, or trials where `trials` asks
-/// for them. Channels are those of `recording.channels`, else `sensors`, else all of the file.
-/// `None` for a file that lacks one of them where that is accepted.
-pub(super) fn items(
-    path: &Path,
-    config: &FolderConfig,
-    accept: &[Accept],
-) -> Result<Option<Found>> {
+/// Whether a file is of a kind that this module reads.
+pub(super) fn takes(path: &Path) -> bool {
+    let extension = path.extension().unwrap_or_default();
+    ["edf", "bdf", "gdf"]
+        .iter()
+        .any(|kind| extension.eq_ignore_ascii_case(kind))
+}
+
+fn open(path: &Path, accept: &[Accept]) -> Result<SignalFile<File>> {
     let options = OpenOptions {
         accept_incomplete: accept.contains(&Accept::Incomplete),
         ..Default::default()
     };
-    let is_gdf = path
+    match path
         .extension()
-        .is_some_and(|e| e.eq_ignore_ascii_case("gdf"));
-    match is_gdf {
-        true => of(&gdf::open_with(path, options)?, config, accept),
-        false => of(&edf::open_with(path, options)?, config, accept),
+        .is_some_and(|e| e.eq_ignore_ascii_case("gdf"))
+    {
+        true => gdf::open_with(path, options),
+        false => edf::open_with(path, options),
     }
 }
 
-fn of<S: Source>(
-    file: &SignalFile<S>,
-    config: &FolderConfig,
-    accept: &[Accept],
-) -> Result<Option<Found>> {
+fn options(config: &FolderConfig) -> RecordingOptions {
     let mut options: RecordingOptions = config.recording.clone();
     if options.channels.is_empty() {
         options.channels = config.sensors.clone();
     }
+    options
+}
+
+/// Reads some time steps, (channels, time, 1).
+type Read = Box<dyn Fn(Range<usize>) -> Result<Array3<f32>> + Send + Sync>;
+
+/// The recordings of a file in order, each by its number of time steps and a way to read some of them;
+/// `None` where they have to be read as wholes.
+pub(super) fn unread(
+    path: &Path,
+    config: &FolderConfig,
+    accept: &[Accept],
+) -> Result<Option<Vec<(usize, Read)>>> {
+    if config.trials.is_some() {
+        return Ok(None);
+    }
+    let file = Arc::new(open(path, accept)?);
+    let Some(parts) = file.stretches(&options(config))? else {
+        return Ok(None);
+    };
+    let parts = parts.into_iter().map(|part| {
+        let file = Arc::clone(&file);
+        let read: Read = Box::new({
+            let part = part.clone();
+            move |steps| file.read_steps(&part, steps)
+        });
+        (part.steps, read)
+    });
+    Ok(Some(parts.collect()))
+}
+
+/// Names of the sensors and what is in the file: whole recordings, or trials where `trials` asks
+/// for them. Channels are those of `recording.channels`, else `sensors`, else all of the file.
+/// `None` for a file that lacks one of them where that is accepted. Without `signals` those of whole
+/// recordings have no time step where they need not be read.
+pub(super) fn items(
+    path: &Path,
+    config: &FolderConfig,
+    accept: &[Accept],
+    signals: bool,
+) -> Result<Option<Found>> {
+    let file = open(path, accept)?;
+    let options = options(config);
     let lacking = file.lacking(&options.channels);
     if !lacking.is_empty() && accept.contains(&Accept::MissingChannels) {
         let path = file.path().display();
@@ -63,7 +107,7 @@ fn of<S: Source>(
         return Ok(None);
     }
     let (sensors, recordings) = match &config.trials {
-        None => file.recordings(&options)?,
+        None => file.recordings_with(&options, signals)?,
         Some(t) => file.trials(&options, &t.classes, t.seconds)?,
     };
     let item = |mut recording: crate::Recording| Item {

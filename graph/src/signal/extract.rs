@@ -52,20 +52,8 @@ impl FeatureConfig {
     /// # Errors
     /// As [`prepare`](Self::prepare).
     pub fn time_steps(&self, n: usize, rate: Option<f64>) -> Result<Vec<usize>> {
-        let (mut length, mut now) = (n, rate);
-        for step in &self.steps {
-            length = step.length(length, now)?;
-            now = step.rate(now);
-        }
-        let ratio = match (rate, now) {
-            (Some(before), Some(after)) => before / after,
-            _ => 1.0,
-        };
-        let keep = self.crop(length, now)?;
-        Ok(keep
-            .step_by(self.decimate.max(1))
-            .map(|t| ((t as f64 * ratio).round() as usize).min(n.saturating_sub(1)))
-            .collect())
+        let times = self.times(n, rate)?;
+        Ok((0..times.len).map(|t| times.at(t)).collect())
     }
 
     /// Samples that the crop keeps of a signal of `n`, both as they are after all steps.
@@ -131,7 +119,7 @@ impl FeatureConfig {
         concatenate(Axis(2), &views).map_err(shapes)
     }
 
-    fn filters(&self, rate: Option<f64>) -> Result<Vec<Filter>> {
+    pub(super) fn filters(&self, rate: Option<f64>) -> Result<Vec<Filter>> {
         let mut bands = Vec::new();
         match (self.highpass_hz, self.lowpass_hz) {
             (Some(low), Some(high)) => bands.push(Band::Bandpass(low, high)),

@@ -6,6 +6,7 @@
 pub mod extract;
 pub mod features;
 pub mod filter;
+mod local;
 pub mod montage;
 pub mod power;
 pub mod resample;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use features::{FeatureConfig, Standardize, Transform};
 pub use filter::{Band, BesselNorm, Filter, FilterStream, Initial, Section};
+pub(crate) use local::{Stretches, Times};
 pub use montage::{Montage, Reference};
 pub use resample::ResampleMethod;
 pub use robust::RejectConfig;
@@ -131,11 +133,15 @@ pub fn decimate(x: ArrayView2<'_, f32>, factor: usize, zero_phase: bool) -> Arra
     if factor <= 1 {
         return y;
     }
-    // In units of the sampling rate the old Nyquist frequency is 0.5.
-    if let Ok(filter) = Filter::butterworth(8, Band::Lowpass(0.4 / factor as f64), 1.0) {
+    if let Some(filter) = anti_alias(factor) {
         filter.apply(y.view_mut(), zero_phase);
     }
     y.slice(ndarray::s![.., ..;factor]).to_owned()
+}
+
+fn anti_alias(factor: usize) -> Option<Filter> {
+    // In units of the sampling rate the old Nyquist frequency is 0.5.
+    Filter::butterworth(8, Band::Lowpass(0.4 / factor as f64), 1.0).ok()
 }
 
 #[cfg(test)]

@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::Sample;
 use crate::{Error, Result};
 
+/// Samples, of the lower rate, that the low-pass of [`resample_poly`] reaches to either side.
+pub(super) const HALF_WIDTH: f64 = 10.0;
+
 /// How a signal gets another sampling rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -189,7 +192,7 @@ struct Bank {
 impl Bank {
     fn new(up: usize, down: usize) -> Self {
         let factor = up.max(down);
-        let half = 10 * factor;
+        let half = HALF_WIDTH as usize * factor;
         let lowpass = kaiser_lowpass(half, 1.0 / factor as f64);
         let taps = lowpass.len().div_ceil(up).next_multiple_of(LANES);
         let mut coefficients = vec![0.0; up * taps];

@@ -226,6 +226,26 @@ impl Step {
         }
     }
 
+    /// Seconds before and after a sample, at `rate`, that the step's output at its time depends on;
+    /// `None` where that is the whole recording.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the step does not fit the rate.
+    pub(super) fn margin(&self, rate: f64) -> Result<Option<f64>> {
+        if let Some((filter, _)) = self.filter(Some(rate))? {
+            return Ok(Some(filter.memory() as f64 / rate));
+        }
+        Ok(match self {
+            Self::Resample { hz, method } => match method {
+                ResampleMethod::Polyphase => Some(resample::HALF_WIDTH / rate.min(*hz)),
+                ResampleMethod::Linear => Some(2.0 / rate),
+                ResampleMethod::Fourier => (rate == *hz).then_some(0.0),
+            },
+            Self::Detrend { .. } | Self::RobustScale {} => None,
+            _ => Some(0.0),
+        })
+    }
+
     fn needed(&self, rate: Option<f64>) -> Result<f64> {
         rate.ok_or_else(|| {
             Error::config(

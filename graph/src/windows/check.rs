@@ -38,12 +38,12 @@ pub(crate) fn alike(set: &RecordingSet) -> Result<&Recording> {
     Ok(first)
 }
 
-/// What must hold over all recordings.
-pub(super) fn check(set: &RecordingSet) -> Result<()> {
+/// What must hold over all recordings, which have so many time steps.
+pub(super) fn check(set: &RecordingSet, times: &[usize]) -> Result<()> {
     let first = alike(set)?;
     let v = set.sensors.len();
     let f = first.signal.len_of(Axis(2));
-    for r in &set.recordings {
+    for (r, time) in set.recordings.iter().zip(times) {
         let wrong = |problem: String, remedy: &str| {
             Err(Error::config(
                 format!("recording {}", r.name),
@@ -51,14 +51,14 @@ pub(super) fn check(set: &RecordingSet) -> Result<()> {
                 remedy,
             ))
         };
-        let (nodes, time, features) = r.signal.dim();
+        let (nodes, _, features) = r.signal.dim();
         if nodes != v || features != f || f == 0 || v == 0 {
             return wrong(
                 format!("has {nodes} nodes and {features} features, not {v} and {f}"),
                 "give every recording the same sensors and features, and check the layout",
             );
         }
-        if r.mask.as_ref().is_some_and(|m| m.dim() != (nodes, time)) {
+        if r.mask.as_ref().is_some_and(|m| m.dim() != (nodes, *time)) {
             return wrong(
                 "has a mask of another shape than (nodes, time)".into(),
                 "give one truth value for each node and time step",
@@ -78,7 +78,7 @@ pub(super) fn check(set: &RecordingSet) -> Result<()> {
             Labels::None => None,
             Labels::Whole(c) => Some(*c),
             Labels::PerStep(steps) => {
-                if steps.len() != time {
+                if steps.len() != *time {
                     return wrong(
                         format!("has {} labels for {time} time steps", steps.len()),
                         "give one label for each time step",
@@ -90,12 +90,12 @@ pub(super) fn check(set: &RecordingSet) -> Result<()> {
                 events: spans,
                 otherwise,
             } => {
-                inside(r, spans)?;
+                inside(r, *time, spans)?;
                 let classes = spans.iter().map(|s| s.class);
                 classes.chain([*otherwise]).max()
             }
             Labels::Trials { trials: spans, .. } => {
-                inside(r, spans)?;
+                inside(r, *time, spans)?;
                 spans.iter().map(|s| s.class).max()
             }
         }
@@ -121,8 +121,7 @@ pub(super) fn check(set: &RecordingSet) -> Result<()> {
 }
 
 /// Checks that events or trials lie in their recording.
-fn inside(r: &Recording, spans: &[Span]) -> Result<()> {
-    let time = r.signal.len_of(Axis(1));
+fn inside(r: &Recording, time: usize, spans: &[Span]) -> Result<()> {
     let beyond = |s: &&Span| s.steps.start > s.steps.end || s.steps.end > time;
     match spans.iter().find(beyond) {
         None => Ok(()),

@@ -1,5 +1,6 @@
 //! From the recordings of a set to a [`Dataset`].
 
+use ndarray::Axis;
 use rayon::prelude::*;
 
 use super::check::check;
@@ -52,13 +53,27 @@ pub(super) fn attempt(
     features: &FeatureConfig,
     missing: Missing,
 ) -> Result<std::result::Result<Dataset, usize>> {
-    check(&set)?;
+    let times: Vec<usize> = set
+        .recordings
+        .iter()
+        .map(|r| r.signal.len_of(Axis(1)))
+        .collect();
+    check(&set, &times)?;
     let mut set = features.rereference(set)?;
     let pieces: Vec<Cut> = set
         .recordings
         .par_iter_mut()
         .map(|r| cut_one(r, &set.sensors, window, features, missing))
         .collect::<Result<_>>()?;
+    assemble(set, pieces)
+}
+
+/// The data set of the windows of each recording, or the number of those that were too disturbed where
+/// none is left.
+pub(super) fn assemble(
+    set: RecordingSet,
+    pieces: Vec<Cut>,
+) -> Result<std::result::Result<Dataset, usize>> {
     for (r, piece) in set.recordings.iter().zip(&pieces) {
         if piece.rejected > 0 {
             log::info!(

@@ -10,8 +10,10 @@ use rayon::prelude::*;
 
 use super::store::{Stretch, Windows};
 
-/// Nodes and steps of a tile: 16 nodes fill a cache line of a step, 64 steps the first cache.
-const TILE: (usize, usize) = (16, 64);
+/// Lanes and steps of a tile: 16 lanes fill a cache line of a step, and a tile stays in the first
+/// cache.
+const LANES: usize = 16;
+const STEPS: usize = 64;
 
 /// Values that one task copies at least: less is not worth handing to another thread.
 const TASK: usize = 1 << 14;
@@ -25,18 +27,25 @@ pub(crate) trait Change<T>: Sync {
 
     /// The changed value of lane node · f + feature.
     fn of(&self, lane: usize) -> impl Fn(T) -> T;
+
+    /// The changed values of neighbouring lanes, one step each.
+    fn across(&self, first: usize, from: &[T], to: &mut [T]);
 }
 
 /// Values stay as they are.
 pub(crate) struct Copied;
 
-impl<T> Change<T> for Copied {
+impl<T: Copy> Change<T> for Copied {
     fn is_copy(&self) -> bool {
         true
     }
 
     fn of(&self, _lane: usize) -> impl Fn(T) -> T {
         |value| value
+    }
+
+    fn across(&self, _first: usize, from: &[T], to: &mut [T]) {
+        to.copy_from_slice(from);
     }
 }
 
@@ -49,8 +58,19 @@ pub(crate) struct Affine<'a> {
 impl Change<f32> for Affine<'_> {
     fn of(&self, lane: usize) -> impl Fn(f32) -> f32 {
         let (shift, scale) = (f64::from(self.shift[lane]), f64::from(self.scale[lane]));
-        move |value| ((f64::from(value) - shift) / scale) as f32
+        move |value| affine(value, shift, scale)
     }
+
+    fn across(&self, first: usize, from: &[f32], to: &mut [f32]) {
+        let lanes = self.shift[first..].iter().zip(&self.scale[first..]);
+        for ((to, from), (shift, scale)) in to.iter_mut().zip(from).zip(lanes) {
+            *to = affine(*from, f64::from(*shift), f64::from(*scale));
+        }
+    }
+}
+
+fn affine(value: f32, shift: f64, scale: f64) -> f32 {
+    ((f64::from(value) - shift) / scale) as f32
 }
 
 impl<T: ArrowNativeType> Windows<T> {
@@ -114,7 +134,6 @@ fn place<T: ArrowNativeType>(
     (l, f): (usize, usize),
     change: &impl Change<T>,
 ) {
-    let nodes = out.len() / (l * f);
     let (node_stride, step) = stretch.strides;
     if step == f {
         let rows = out.chunks_exact_mut(l * f);
@@ -134,19 +153,23 @@ fn place<T: ArrowNativeType>(
         }
         return;
     }
-    for first_step in (0..stretch.steps).step_by(TILE.1) {
-        let tile = first_step..(first_step + TILE.1).min(stretch.steps);
-        let from = &stretch.values[tile.start * step..tile.end * step];
-        for first_node in (0..nodes).step_by(TILE.0) {
-            for node in first_node..(first_node + TILE.0).min(nodes) {
-                let row = (node * l + stretch.at + tile.start) * f;
-                let row = &mut out[row..row + tile.len() * f];
-                for feature in 0..f {
-                    let lane = node * f + feature;
-                    let change = change.of(lane);
-                    let from = from.chunks_exact(step).map(|step| step[lane]);
-                    put(&mut row[feature..], f, from, change);
-                }
+    let lanes = out.len() / l;
+    // Steps are read and changed as they lie, lanes side by side, and turned from there.
+    let mut tile = [[T::default(); LANES]; STEPS];
+    for at in (0..stretch.steps).step_by(STEPS) {
+        let steps = STEPS.min(stretch.steps - at);
+        for first in (0..lanes).step_by(LANES) {
+            let width = LANES.min(lanes - first);
+            for (to, s) in tile.iter_mut().zip(at..at + steps) {
+                let from = &stretch.values[s * step + first..][..width];
+                change.across(first, from, &mut to[..width]);
+            }
+            for k in 0..width {
+                let (node, feature) = ((first + k) / f, (first + k) % f);
+                let row = (node * l + stretch.at + at) * f;
+                let row = &mut out[row..row + steps * f];
+                let from = tile[..steps].iter().map(|values| values[k]);
+                put(&mut row[feature..], f, from, |value| value);
             }
         }
     }

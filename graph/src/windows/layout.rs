@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::WindowConfig;
-use crate::signal::FeatureConfig;
+use crate::signal::{FeatureConfig, Times};
 use crate::{Labels, Result};
 
 /// A window of a prepared recording.
@@ -17,9 +17,9 @@ pub(super) struct Place {
 }
 
 /// A recording after [`FeatureConfig::prepare`].
-pub(super) struct Prepared<'a> {
+pub(super) struct Prepared {
     /// For each of its time steps, the one of the recording whose label it has.
-    pub from: &'a [usize],
+    pub from: Times,
     /// Samples per second before and after.
     pub rates: (Option<f64>, Option<f64>),
 }
@@ -39,11 +39,12 @@ pub(super) fn of_recording(features: &FeatureConfig, labels: &Labels) -> Feature
 /// As [`WindowConfig::ranges`] and [`FeatureConfig::crop`].
 pub(super) fn places(
     labels: &Labels,
-    recording: &Prepared<'_>,
+    recording: &Prepared,
     window: &WindowConfig,
     features: &FeatureConfig,
 ) -> Result<Vec<Place>> {
-    let n = recording.from.len();
+    let from = recording.from;
+    let n = from.len;
     let rate = recording.rates.1;
     let whole = |class: &dyn Fn(&Range<usize>) -> usize| {
         let place = |steps: Range<usize>| Place {
@@ -58,21 +59,26 @@ pub(super) fn places(
         Labels::None => return whole(&|_| 0),
         Labels::Whole(class) => return whole(&|_| *class),
         Labels::PerStep(steps) => {
-            let all: Vec<usize> = recording.from.iter().map(|t| steps[*t]).collect();
-            return whole(&|range| most_frequent(&all[range.clone()]));
+            return whole(&|range| {
+                let all: Vec<usize> = range.clone().map(|t| steps[from.at(t)]).collect();
+                most_frequent(&all)
+            });
         }
         Labels::Events { events, otherwise } => {
             return whole(&|range| {
-                let steps = &recording.from[range.clone()];
-                let (Some(first), Some(last)) = (steps.first(), steps.last()) else {
+                if range.is_empty() {
                     return *otherwise;
-                };
+                }
+                let first = from.at(range.start);
                 // Up to where the next time step begins.
-                let after = recording.from.get(range.end).copied().unwrap_or(last + 1);
+                let after = match range.end < n {
+                    true => from.at(range.end),
+                    false => from.at(range.end - 1) + 1,
+                };
                 let mut found = (0, *otherwise);
                 for event in events {
                     let end = event.steps.end.min(after);
-                    let shared = end.saturating_sub(event.steps.start.max(*first));
+                    let shared = end.saturating_sub(event.steps.start.max(first));
                     if shared > found.0 {
                         found = (shared, event.class);
                     }
@@ -135,9 +141,8 @@ mod tests {
     fn go(labels: &Labels, n: usize, window: &WindowConfig, features: &str) -> Vec<Place> {
         let features: FeatureConfig = toml::from_str(features).unwrap();
         let whole = of_recording(&features, labels);
-        let from = whole.time_steps(n, Some(10.0)).unwrap();
         let recording = Prepared {
-            from: &from,
+            from: whole.times(n, Some(10.0)).unwrap(),
             rates: (Some(10.0), whole.rate(Some(10.0))),
         };
         places(labels, &recording, window, &features).unwrap()

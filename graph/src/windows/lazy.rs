@@ -2,16 +2,16 @@
 //! raw signals of a large set are never in memory together.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
-use std::sync::OnceLock;
 
 use ndarray::Array2;
 use rayon::prelude::*;
 
+use super::long::attempt_long;
+use super::shard::Shard;
 use super::store::{Piece, Starts, Windows};
 use super::{Mask, Missing, RecordingSet, WindowConfig, attempt, nothing};
 use crate::signal::FeatureConfig;
-use crate::{Dataset, Error, Recording, Result, SourceFile, files};
+use crate::{Dataset, Error, Recording, Result, SourceFile};
 
 /// Recordings of one data set, in the order of its shards.
 pub struct LazySet {
@@ -35,61 +35,6 @@ impl LazySet {
             at_once: None,
             gaps: false,
         }
-    }
-}
-
-/// A part of a set that is read at once, mostly a file.
-pub struct Shard {
-    files: Vec<PathBuf>,
-    sources: OnceLock<Vec<SourceFile>>,
-    read: Box<dyn Fn() -> Result<Vec<Recording>> + Send + Sync>,
-}
-
-impl Shard {
-    /// A shard whose recordings, perhaps none, `read` makes of `files`.
-    pub fn new(
-        files: Vec<PathBuf>,
-        read: impl Fn() -> Result<Vec<Recording>> + Send + Sync + 'static,
-    ) -> Self {
-        Self {
-            files,
-            sources: OnceLock::new(),
-            read: Box::new(read),
-        }
-    }
-
-    /// The same, its files hashed already.
-    pub fn hashed(self, sources: Vec<SourceFile>) -> Self {
-        Self {
-            sources: OnceLock::from(sources),
-            ..self
-        }
-    }
-
-    /// What it is read from.
-    pub fn files(&self) -> &[PathBuf] {
-        &self.files
-    }
-
-    /// Reads the recordings.
-    ///
-    /// # Errors
-    /// Whatever is wrong with the files.
-    pub fn read(&self) -> Result<Vec<Recording>> {
-        (self.read)()
-    }
-
-    /// Its files. They are hashed the first time.
-    ///
-    /// # Errors
-    /// [`Error::Io`] when one cannot be read.
-    pub fn sources(&self) -> Result<&[SourceFile]> {
-        if let Some(known) = self.sources.get() {
-            return Ok(known);
-        }
-        let hashed = self.files.iter().map(files::source_file);
-        let hashed = hashed.collect::<Result<_>>()?;
-        Ok(self.sources.get_or_init(|| hashed))
     }
 }
 
@@ -156,6 +101,16 @@ impl LazySet {
         shard: &Shard,
         (window, features, missing): (&WindowConfig, &FeatureConfig, Missing),
     ) -> Result<std::result::Result<Dataset, usize>> {
+        if let Some(longs) = shard.open_long()? {
+            let shared = RecordingSet {
+                sources: shard.sources()?.to_vec(),
+                ..self.shared.clone()
+            };
+            let how = (window, features, missing);
+            if let Some(cut) = attempt_long(longs, &shared, how)? {
+                return Ok(cut);
+            }
+        }
         let recordings = shard.read()?;
         if recordings.is_empty() {
             return Ok(Err(0));

@@ -16,9 +16,11 @@ pub enum Missing {
     Mask,
 }
 
-/// What was observed, (nodes, time), and whether anything was not.
+/// What was observed, (nodes, time), and whether anything was not. The signal begins at time step
+/// `first`.
 pub(super) fn observed(
     r: &Recording,
+    first: usize,
     sensors: &[String],
     missing: Missing,
 ) -> Result<(Array2<bool>, bool)> {
@@ -35,8 +37,9 @@ pub(super) fn observed(
             return Err(Error::config(
                 format!("recording {}", r.name),
                 format!(
-                    "sensor {} is {value} at time step {step}",
-                    sensors.get(node).map_or("?", String::as_str)
+                    "sensor {} is {value} at time step {}",
+                    sensors.get(node).map_or("?", String::as_str),
+                    first + step
                 ),
                 "repair the file, or set missing = \"mask\" to leave such values out",
             ));

@@ -7,9 +7,11 @@ mod dataset;
 mod gather;
 mod layout;
 mod lazy;
+mod long;
 mod mask;
 mod missing;
 mod recording;
+mod shard;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -20,10 +22,12 @@ pub use config::{Unit, WindowConfig};
 pub use dataset::cut;
 use dataset::{attempt, nothing};
 pub(crate) use gather::{Affine, Copied, each_row};
-pub use lazy::{LazySet, Shard, join};
+pub use lazy::{LazySet, join};
 pub(crate) use lazy::{absorb, seen_throughout};
+pub use long::Long;
 pub use mask::Mask;
 pub use missing::Missing;
+pub use shard::Shard;
 pub use store::{Block, Order, Piece, Starts, Windows};
 
 use crate::{DatasetInfo, Recording, SourceFile};

@@ -24,6 +24,7 @@ use crate::error::Result;
 use crate::nn::mamba::linear;
 use crate::nn::mamba2::NormScale;
 use crate::nn::projection::project;
+use crate::nn::recompute::{Strategy, again, strategy, with};
 use crate::nn::{Mamba, Mamba2, Mamba2State, MambaState};
 use crate::ops::dense::{WeightLayout, dense};
 use crate::ops::overwrite::copied;
@@ -219,15 +220,20 @@ impl LanguageModel {
         let mut layers = Vec::with_capacity(before.len());
         let mut residual = self.backbone.embedding.forward(ids).cast(FloatDType::F32);
         for (block, state) in self.backbone.layers.iter().zip(before) {
-            let (y, state) = block.mix(self.norm(&block.norm, &residual), state, mask.as_ref());
-            residual = residual + y;
+            let kept = strategy(&residual);
+            let (y, state) = block.mix(
+                self.norm(&block.norm, again(residual.clone())),
+                state,
+                mask.as_ref(),
+            );
+            residual = residual + with(y, kept);
             if let (Some(norm), Some(mlp)) = (&block.norm2, &block.mlp) {
-                let y = mlp.forward(self.norm(norm, &residual));
-                residual = residual + y;
+                let y = mlp.forward(self.norm(norm, again(residual.clone())));
+                residual = residual + with(y, kept);
             }
-            layers.push(state);
+            layers.push(state.keeping(kept));
         }
-        let hidden = self.norm(&self.backbone.norm_f, &residual);
+        let hidden = self.norm(&self.backbone.norm_f, residual);
         (hidden, ModelState { layers })
     }
 
@@ -245,9 +251,27 @@ impl LanguageModel {
         }
     }
 
-    fn norm(&self, scale: &NormScale, x: &Tensor<3>) -> Tensor<3> {
-        let weight = scale.weight.val();
-        rms_norm(x.clone(), weight, self.config.norm_epsilon, None, 1, false)
+    fn norm(&self, scale: &NormScale, x: Tensor<3>) -> Tensor<3> {
+        let weight = with(scale.weight.val(), strategy(&x));
+        rms_norm(x, weight, self.config.norm_epsilon, None, 1, false)
+    }
+}
+
+impl LayerState {
+    /// The state, kept for gradients as `how` says.
+    fn keeping(self, how: Strategy) -> Self {
+        match self {
+            Self::Mamba(state) => Self::Mamba(MambaState {
+                conv: with(state.conv, how),
+                ssm: with(state.ssm, how),
+                ..state
+            }),
+            Self::Mamba2(state) => Self::Mamba2(Mamba2State {
+                conv: with(state.conv, how),
+                ssm: with(state.ssm, how),
+                ..state
+            }),
+        }
     }
 }
 

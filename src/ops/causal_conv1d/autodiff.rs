@@ -4,7 +4,10 @@ use burn::backend::{
     Autodiff, AutodiffBackend,
     autodiff::{
         NodeId,
-        checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
+        checkpoint::{
+            base::Checkpointer, retro_forward::RetroForward, state::BackwardStates,
+            strategy::CheckpointStrategy,
+        },
         grads::Gradients,
         ops::{Backward, Ops, OpsKind},
     },
@@ -13,9 +16,34 @@ use burn::backend::{
 
 use super::backend::{CausalConvBackend, ConvGradients, ConvSpec, Convolved, Operands, Saved};
 use crate::ops::last_state::StateGradient;
+use crate::ops::operand::Operand;
 
 #[derive(Debug)]
 struct ConvBackward;
+
+/// The convolution once more.
+#[derive(Debug)]
+struct Again<B: CausalConvBackend> {
+    x: NodeId,
+    weight: NodeId,
+    bias: Operand<B>,
+    initial: Operand<B>,
+    ids: IntTensor<B>,
+    spec: ConvSpec,
+}
+
+impl<B: CausalConvBackend> RetroForward for Again<B> {
+    fn forward(&self, states: &mut BackwardStates, out: NodeId) {
+        let x = Operands {
+            x: states.get_state::<FloatTensor<B>>(&self.x),
+            weight: states.get_state::<FloatTensor<B>>(&self.weight),
+            bias: self.bias.get(states),
+            initial: self.initial.get(states),
+            ids: self.ids.clone(),
+        };
+        states.save(out, B::causal_conv1d(x, self.spec).y);
+    }
+}
 
 #[derive(Debug, Clone)]
 struct Kept<B: CausalConvBackend> {
@@ -74,7 +102,27 @@ impl<B: CausalConvBackend> Backward<B, 4> for ConvBackward {
 impl<B: CausalConvBackend, C: CheckpointStrategy> CausalConvBackend for Autodiff<B, C> {
     fn causal_conv1d(x: Operands<Self>, spec: ConvSpec) -> Convolved<Self> {
         let nodes = [x.x.node(), x.weight.node(), x.bias.node(), x.initial.node()];
-        match ConvBackward.prepare::<C>(nodes).compute_bound().stateful() {
+        let again = Again::<B> {
+            x: x.x.node().id(),
+            weight: x.weight.node().id(),
+            bias: Operand::of::<C>(&x.bias, spec.bias),
+            initial: Operand::of::<C>(&x.initial, spec.initial),
+            ids: x.ids.clone(),
+            spec,
+        };
+        let there = [
+            (true, &x.x),
+            (true, &x.weight),
+            (spec.bias, &x.bias),
+            (spec.initial, &x.initial),
+        ];
+        let there = there.into_iter().filter(|(there, _)| *there);
+        let prepared = ConvBackward
+            .prepare::<C>(nodes)
+            .memory_bound()
+            .retro_forward(again)
+            .parents(there.map(|(_, operand)| operand));
+        match prepared.stateful() {
             OpsKind::Tracked(mut prep) => {
                 let last_gradient = StateGradient::new();
                 let kept = Kept {

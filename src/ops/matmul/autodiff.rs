@@ -1,10 +1,15 @@
 //! Gradients of the exact product: two more products, with transposed operands.
 
+use std::marker::PhantomData;
+
 use burn::backend::{
     Autodiff, TensorMetadata,
     autodiff::{
         NodeId,
-        checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
+        checkpoint::{
+            base::Checkpointer, retro_forward::RetroForward, state::BackwardStates,
+            strategy::CheckpointStrategy,
+        },
         grads::Gradients,
         ops::{Backward, Ops, OpsKind},
     },
@@ -13,8 +18,32 @@ use burn::backend::{
 
 use super::backend::MatmulBackend;
 
+/// Terms of a sum up to which a product takes about as long as writing it: it may be computed again
+/// rather than kept.
+const NARROW: usize = 64;
+
 #[derive(Debug)]
 struct MatmulBackward;
+
+/// The product once more.
+#[derive(Debug)]
+struct Again<B> {
+    a: NodeId,
+    b: NodeId,
+    transpose_a: bool,
+    transpose_b: bool,
+    sum: bool,
+    backend: PhantomData<B>,
+}
+
+impl<B: MatmulBackend> RetroForward for Again<B> {
+    fn forward(&self, states: &mut BackwardStates, out: NodeId) {
+        let a = states.get_state::<FloatTensor<B>>(&self.a);
+        let b = states.get_state::<FloatTensor<B>>(&self.b);
+        let (ta, tb) = (self.transpose_a, self.transpose_b);
+        states.save(out, B::exact_matmul(a, b, ta, tb, self.sum));
+    }
+}
 
 #[derive(Debug, Clone)]
 struct Kept {
@@ -84,11 +113,24 @@ impl<B: MatmulBackend, C: CheckpointStrategy> MatmulBackend for Autodiff<B, C> {
         sum: bool,
     ) -> FloatTensor<Self> {
         let nodes = [a.node(), b.node()];
-        match MatmulBackward
-            .prepare::<C>(nodes)
-            .compute_bound()
-            .stateful()
-        {
+        let again = Again::<B> {
+            a: a.node().id(),
+            b: b.node().id(),
+            transpose_a,
+            transpose_b,
+            sum,
+            backend: PhantomData,
+        };
+        let inner = a.shape()[if transpose_a { 1 } else { 2 }];
+        let prepared = MatmulBackward.prepare::<C>(nodes);
+        let prepared = match inner <= NARROW {
+            true => prepared
+                .memory_bound()
+                .retro_forward(again)
+                .parents([&a, &b]),
+            false => prepared.compute_bound(),
+        };
+        match prepared.stateful() {
             OpsKind::Tracked(mut prep) => {
                 let kept = Kept {
                     a: prep.checkpoint(&a),

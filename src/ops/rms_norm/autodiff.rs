@@ -4,7 +4,10 @@ use burn::backend::{
     Autodiff,
     autodiff::{
         NodeId,
-        checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
+        checkpoint::{
+            base::Checkpointer, retro_forward::RetroForward, state::BackwardStates,
+            strategy::CheckpointStrategy,
+        },
         grads::Gradients,
         ops::{Backward, Ops, OpsKind},
     },
@@ -12,9 +15,28 @@ use burn::backend::{
 };
 
 use super::backend::{NormGradients, NormSpec, RmsNormBackend};
+use crate::ops::operand::Operand;
 
 #[derive(Debug)]
 struct NormBackward;
+
+/// The norm once more.
+#[derive(Debug)]
+struct Again<B: RmsNormBackend> {
+    x: NodeId,
+    weight: NodeId,
+    gate: Operand<B>,
+    spec: NormSpec,
+}
+
+impl<B: RmsNormBackend> RetroForward for Again<B> {
+    fn forward(&self, states: &mut BackwardStates, out: NodeId) {
+        let x = states.get_state::<FloatTensor<B>>(&self.x);
+        let weight = states.get_state::<FloatTensor<B>>(&self.weight);
+        let gate = self.gate.get(states);
+        states.save(out, B::rms_norm(x, weight, gate, self.spec));
+    }
+}
 
 impl<B: RmsNormBackend> Backward<B, 3> for NormBackward {
     type State = ([NodeId; 3], NormSpec);
@@ -47,7 +69,20 @@ impl<B: RmsNormBackend, C: CheckpointStrategy> RmsNormBackend for Autodiff<B, C>
         spec: NormSpec,
     ) -> FloatTensor<Self> {
         let nodes = [x.node(), weight.node(), gate.node()];
-        match NormBackward.prepare::<C>(nodes).compute_bound().stateful() {
+        let again = Again::<B> {
+            x: x.node().id(),
+            weight: weight.node().id(),
+            gate: Operand::of::<C>(&gate, spec.gate),
+            spec,
+        };
+        let there = [(true, &x), (true, &weight), (spec.gate, &gate)];
+        let there = there.into_iter().filter(|(there, _)| *there);
+        let prepared = NormBackward
+            .prepare::<C>(nodes)
+            .memory_bound()
+            .retro_forward(again)
+            .parents(there.map(|(_, operand)| operand));
+        match prepared.stateful() {
             OpsKind::Tracked(mut prep) => {
                 let operands = [
                     prep.checkpoint(&x),

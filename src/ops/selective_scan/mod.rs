@@ -28,8 +28,9 @@ pub mod reference;
 mod tests;
 
 use burn::backend::Dispatch;
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, GradientCheckpointingStrategy, Tensor};
 
+use super::is_cpu;
 pub use backend::SelectiveScanBackend;
 use backend::{Operands, ScanSpec};
 
@@ -95,7 +96,7 @@ pub fn selective_scan(input: SelectiveScanInput) -> SelectiveScanOutput {
         gate: z.is_some(),
         bias: delta_bias.is_some(),
         state: initial_state.is_some(),
-        every: checkpoint_distance(u.dims()[1], a.dims()[1]),
+        every: checkpoint_distance(u.dims(), a.dims()[1], sparing(&u)),
     };
     // Stands for absent operands; never read.
     let absent = Tensor::<1>::empty([1], (&u.device(), DType::F32)).into_dispatch();
@@ -125,8 +126,25 @@ pub fn selective_scan(input: SelectiveScanInput) -> SelectiveScanOutput {
 ///
 /// The kept states then take no more memory than u in f32, and beyond l = 4096 their number grows
 /// with √l only. At 16 steps the backward pass computes every state once more, else twice.
-fn checkpoint_distance(l: usize, n: usize) -> usize {
-    16 * l.isqrt().div_ceil(64).max(n.div_ceil(16))
+///
+/// `sparing` asks for an eighth of them, though for one at least, where the states between two can be
+/// indexed with 32 bits.
+fn checkpoint_distance([b, l, d]: [usize; 3], n: usize, sparing: bool) -> usize {
+    let usual = 16 * l.isqrt().div_ceil(64).max(n.div_ceil(16));
+    let far = (8 * usual).min(l.next_multiple_of(16)).max(usual);
+    // A tile of the backward pass has four steps at least.
+    let between = (b * d.next_multiple_of(32)).saturating_mul(n.next_multiple_of(16) * far / 4);
+    match sparing && between < 1 << 32 {
+        true => far,
+        false => usual,
+    }
+}
+
+/// Whether little is to be kept for gradients. The CPU, whose caches hold the states between two kept
+/// ones, keeps them all the same.
+fn sparing(u: &Tensor<3>) -> bool {
+    let strategy = u.gradient_checkpointing_strategy();
+    strategy == Some(GradientCheckpointingStrategy::Balanced) && !is_cpu(&u.device())
 }
 
 fn check(input: &SelectiveScanInput) {

@@ -84,8 +84,12 @@ fn results(
     scan: Scan,
     (input, wy, wh): &(SelectiveScanInput, Tensor<3>, Tensor<3>),
     device: &Device,
+    sparing: bool,
 ) -> Vec<(&'static str, Vec<f64>)> {
-    let device = device.clone().autodiff();
+    let device = match sparing {
+        true => device.clone().autodiff().gradient_checkpointing(),
+        false => device.clone().autodiff(),
+    };
     let x = tracked(input, &device);
     let weight =
         |t: &Tensor<3>| Tensor::<3>::from_data(t.clone().into_data(), (&device, t.dtype()));
@@ -116,15 +120,17 @@ fn results(
 
 fn agrees(case: Case, device: &Device, tolerance: f64) {
     let input = random(&case, &Device::flex());
-    let found = results(selective_scan, &input, device);
-    let wanted = results(reference::selective_scan, &input, &Device::flex());
-    for ((name, found), (_, wanted)) in found.iter().zip(&wanted) {
-        let scale = wanted.iter().fold(1e-6f64, |m, x| m.max(x.abs()));
-        assert_eq!(found.len(), wanted.len(), "{name}");
-        for (i, (f, w)) in found.iter().zip(wanted).enumerate() {
-            // Written so that NaN fails.
-            let close = (f - w).abs() <= tolerance * scale;
-            assert!(close, "{name}[{i}] is {f}, not {w}, for {:?}", case.size);
+    let wanted = results(reference::selective_scan, &input, &Device::flex(), false);
+    for sparing in [false, true] {
+        let found = results(selective_scan, &input, device, sparing);
+        for ((name, found), (_, wanted)) in found.iter().zip(&wanted) {
+            let scale = wanted.iter().fold(1e-6f64, |m, x| m.max(x.abs()));
+            assert_eq!(found.len(), wanted.len(), "{name}");
+            for (i, (f, w)) in found.iter().zip(wanted).enumerate() {
+                // Written so that NaN fails.
+                let close = (f - w).abs() <= tolerance * scale;
+                assert!(close, "{name}[{i}] is {f}, not {w}, for {:?}", case.size);
+            }
         }
     }
 }
@@ -165,7 +171,12 @@ fn gpu_kernels_agree_with_the_reference() {
     let device = Device::wgpu(Default::default());
     let mut all = cases(FloatDType::F32);
     // More states than one unit has, and checkpoints farther apart than a tile.
-    for size in [[1, 20, 40, 33], [1, 4500, 2, 2]] {
+    for size in [
+        [1, 20, 40, 33],
+        [1, 4500, 2, 2],
+        [2, 300, 5, 4],
+        [3, 12, 5, 16],
+    ] {
         all.push(Case {
             size,
             optional: true,

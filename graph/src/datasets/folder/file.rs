@@ -26,13 +26,14 @@ pub struct Shared {
 }
 
 /// The recordings of a file; what the first says of all goes to `shared`. None of a file that is left
-/// out.
+/// out. Without `signals` those that need not be read have no time step.
 pub fn read_file(
     path: &Path,
     config: &FolderConfig,
     toml: &Path,
     shared: &mut Shared,
     accept: &[Accept],
+    signals: bool,
 ) -> Result<Vec<Item>> {
     let first = !std::mem::replace(&mut shared.started, true);
     if let Some(mut arrays) = Arrays::open(path)? {
@@ -106,7 +107,7 @@ pub fn read_file(
                 .collect())
         }
         Some("edf" | "bdf" | "gdf") => {
-            let Some((sensors, found)) = biosignals::items(path, config, accept)? else {
+            let Some((sensors, found)) = biosignals::items(path, config, accept, signals)? else {
                 return Ok(Vec::new());
             };
             if shared.sensors.is_empty() {

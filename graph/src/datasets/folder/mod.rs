@@ -59,7 +59,7 @@ fn open_from(
         channels::keep(&mut set, &asked.channels)?;
         return Ok(Recordings::Read(set));
     }
-    lazy(folder, config, asked, read(false)?).map(Recordings::Lazy)
+    lazy(folder, config, asked, read(false)?, large).map(Recordings::Lazy)
 }
 
 /// What files hold.
@@ -99,7 +99,7 @@ fn recordings(
     let mut all: Vec<Item> = Vec::new();
     let mut gaps = false;
     for (path, part) in paths {
-        let mut found = read_file(path, config, &toml, &mut shared, accept)?;
+        let mut found = read_file(path, config, &toml, &mut shared, accept, signals)?;
         for (number, item) in found.iter_mut().enumerate() {
             item.number = number;
             let r = &mut item.recording;

@@ -111,3 +111,102 @@ fn large_folders_give_the_same_windows_file_by_file() {
     assert_eq!(read.x.dim().0, 12);
     assert_eq!(text(&read), text(&lazy));
 }
+
+/// An EDF file of two channels at 4 Hz, a record a second.
+fn edf(seconds: usize, gain: i16) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut text = |value: &str, width: usize| out.extend(format!("{value:width$}").bytes());
+    for (value, width) in [
+        ("0", 8),
+        ("X", 80),
+        ("Startdate X", 80),
+        ("01.01.20", 8),
+        ("00.00.00", 8),
+    ] {
+        text(value, width);
+    }
+    text("768", 8);
+    text("", 44);
+    text(&seconds.to_string(), 8);
+    text("1", 8);
+    text("2", 4);
+    for (values, width) in [
+        (["Fp1", "Fp2"], 16),
+        (["", ""], 80),
+        (["uV", "mV"], 8),
+        (["-32768", "-3276"], 8),
+        (["32767", "3276"], 8),
+        (["-32768", "-32768"], 8),
+        (["32767", "32767"], 8),
+        (["", ""], 80),
+        (["4", "4"], 8),
+        (["", ""], 32),
+    ] {
+        values.iter().for_each(|v| text(v, width));
+    }
+    for record in 0..seconds as i16 {
+        for channel in 0..2 {
+            for i in 0..4 {
+                let value = gain * (4 * record + i) + 100 * channel;
+                out.extend(value.to_le_bytes());
+            }
+        }
+    }
+    out
+}
+
+#[test]
+fn large_signal_files_are_read_stretch_by_stretch() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+    write("a.edf", &edf(30, 3));
+    write("b.edf", &edf(21, -7));
+    write(
+        "m.csv",
+        b"file,label,subject\na.edf,rest,s1\nb.edf,move,s2\n",
+    );
+    write("dataset.toml", b"manifest = \"m.csv\"\n");
+    let asked = DatasetConfig::default();
+    let [read, lazy] = both(folder.path(), &asked, Missing::Error);
+    assert_eq!(read.x.dim(), (39 + 27, 2, 4, 1));
+    let millivolts = (103.0f64 + 32_768.0) * (6_552.0 / 65_535.0) - 3_276.0;
+    assert!((f64::from(read.x[[0, 1, 1, 0]]) - 1_000.0 * millivolts).abs() < 1e-2);
+    assert_eq!(text(&read), text(&lazy));
+    let chosen = DatasetConfig {
+        channels: vec!["Fp2".into()],
+        ..asked
+    };
+    let [read, lazy] = both(folder.path(), &chosen, Missing::Error);
+    assert_eq!(lazy.sensors, ["Fp2"]);
+    assert_eq!(text(&read), text(&lazy));
+}
+
+#[test]
+fn stretches_of_signal_files_meet() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.edf");
+    std::fs::write(&path, edf(3000, 1)).unwrap();
+    let file = crate::formats::edf::open(&path).unwrap();
+    // Half a sample after the tenth.
+    for from in [0.0, 2.625, 1.3] {
+        let options = crate::formats::biosignal::RecordingOptions {
+            seconds: Some([from, 2990.0]),
+            ..Default::default()
+        };
+        let (_, whole) = file.recordings(&options).unwrap();
+        let (_, bare) = file.recordings_with(&options, false).unwrap();
+        let whole = &whole[0].signal;
+        assert_eq!(bare[0].signal.dim(), (2, 0, 1));
+        let parts = file.stretches(&options).unwrap().unwrap();
+        assert_eq!((parts.len(), parts[0].steps), (1, whole.len_of(Axis(1))));
+        for start in (0..parts[0].steps).step_by(7) {
+            let end = (start + 7).min(parts[0].steps);
+            let found = file.read_steps(&parts[0], start..end).unwrap();
+            assert_eq!(
+                found,
+                whole.slice(ndarray::s![.., start..end, ..]),
+                "{from} {start}"
+            );
+        }
+    }
+}

@@ -2,8 +2,9 @@
 //! about breaks, and which annotation means which class.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
-use ndarray::{Array2, Axis};
+use ndarray::{Array2, Array3, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +68,17 @@ pub struct RecordingOptions {
     pub labels: Option<Labelling>,
 }
 
+/// A stretch of a file whose samples have not been read.
+#[derive(Debug, Clone)]
+pub(crate) struct Unread {
+    /// Its time steps.
+    pub steps: usize,
+    chosen: Vec<usize>,
+    /// Its first sample in the file.
+    first: u64,
+    rate: f64,
+}
+
 impl RecordingOptions {
     fn range(&self) -> [f64; 2] {
         let all = [f64::NEG_INFINITY, f64::INFINITY];
@@ -87,7 +99,94 @@ impl<S: Source> SignalFile<S> {
     /// `options` do not accept it, no signal is left, or a time step has no class. As
     /// [`SignalFile::read`] otherwise.
     pub fn recordings(&self, options: &RecordingOptions) -> Result<(Vec<String>, Vec<Recording>)> {
+        self.recordings_with(options, true)
+    }
+
+    /// [`recordings`](Self::recordings), with their signals or, where these need not be read for
+    /// what is asked, with signals of no time step.
+    pub(crate) fn recordings_with(
+        &self,
+        options: &RecordingOptions,
+        signals: bool,
+    ) -> Result<(Vec<String>, Vec<Recording>)> {
         let (sensors, chosen, rate) = self.select(options)?;
+        // Other rates are brought to the common one, which makes samples.
+        let signals = signals || self.one_rate(&chosen).is_err();
+        let parts = self.unbroken(options)?;
+        let recordings = parts
+            .iter()
+            .enumerate()
+            .map(|(i, part)| {
+                let number = (parts.len() > 1).then_some(i);
+                let (mut recording, time) = match signals {
+                    true => {
+                        let recording = self.recording(&chosen, part, rate, number)?;
+                        let time = recording.signal.len_of(Axis(1));
+                        (recording, time)
+                    }
+                    false => {
+                        let signal = Array2::zeros((chosen.len(), 0));
+                        let samples = self.samples(&chosen, part)?;
+                        let time = (samples.end - samples.start) as usize;
+                        (self.named_recording(signal, rate, number), time)
+                    }
+                };
+                if let Some(labels) = &options.labels {
+                    recording.labels = Labels::PerStep(self.label_steps(labels, part, rate, time)?);
+                }
+                Ok(recording)
+            })
+            .collect::<Result<_>>()?;
+        Ok((sensors, recordings))
+    }
+
+    /// Stretches without a break inside the time that is asked for, and how to read some of the time
+    /// steps of each, as [`recordings`](Self::recordings) does; `None` where channels differ in
+    /// rate.
+    ///
+    /// # Errors
+    /// As [`recordings`](Self::recordings).
+    pub(crate) fn stretches(&self, options: &RecordingOptions) -> Result<Option<Vec<Unread>>> {
+        let (_, chosen, rate) = self.select(options)?;
+        if self.one_rate(&chosen).is_err() {
+            return Ok(None);
+        }
+        let parts = self.unbroken(options)?.into_iter().map(|part| {
+            let samples = self.samples(&chosen, &part)?;
+            Ok(Unread {
+                steps: (samples.end - samples.start) as usize,
+                chosen: chosen.clone(),
+                first: samples.start,
+                rate,
+            })
+        });
+        parts.collect::<Result<_>>().map(Some)
+    }
+
+    /// Some time steps of a stretch, (channels, time, 1).
+    ///
+    /// # Errors
+    /// As [`read_array`](Self::read_array).
+    pub(crate) fn read_steps(&self, of: &Unread, steps: Range<usize>) -> Result<Array3<f32>> {
+        // Of whole samples, so that rounding finds them again.
+        let seconds = |samples: u64| samples as f64 / of.rate;
+        let stored = seconds(of.first + steps.start as u64);
+        let part = Segment {
+            start: stored,
+            stored,
+            seconds: seconds(steps.len() as u64),
+        };
+        Ok(self.recording(&of.chosen, &part, of.rate, None)?.signal)
+    }
+
+    /// Samples of a part of channels of one rate.
+    fn samples(&self, chosen: &[usize], part: &Segment) -> Result<Range<u64>> {
+        let (_, wanted) = self.places(chosen, part)?;
+        Ok(wanted.into_iter().next().unwrap_or(0..0))
+    }
+
+    /// The parts that make recordings.
+    fn unbroken(&self, options: &RecordingOptions) -> Result<Vec<Segment>> {
         let [from, to] = options.range();
         let parts = self.between(from, to);
         if parts.is_empty() {
@@ -120,20 +219,7 @@ impl<S: Source> SignalFile<S> {
                 "accept breaks to split the recording there, or choose a time between them",
             ));
         }
-        let recordings = parts
-            .iter()
-            .enumerate()
-            .map(|(i, part)| {
-                let number = (parts.len() > 1).then_some(i);
-                let mut recording = self.recording(&chosen, part, rate, number)?;
-                if let Some(labels) = &options.labels {
-                    let time = recording.signal.len_of(Axis(1));
-                    recording.labels = Labels::PerStep(self.label_steps(labels, part, rate, time)?);
-                }
-                Ok(recording)
-            })
-            .collect::<Result<_>>()?;
-        Ok((sensors, recordings))
+        Ok(parts)
     }
 
     /// Makes trials of the file: names of the sensors, and one recording for each annotation that
@@ -281,8 +367,13 @@ impl<S: Source> SignalFile<S> {
                 row.mapv_inplace(|v| (f64::from(v) * factor) as f32);
             }
         }
+        Ok(self.named_recording(signal, rate, number))
+    }
+
+    /// A recording of (channels, time) and the name of its file.
+    fn named_recording(&self, signal: Array2<f32>, rate: f64, number: Option<usize>) -> Recording {
         let stem = self.path.file_stem().unwrap_or_default().to_string_lossy();
-        Ok(Recording {
+        Recording {
             name: match number {
                 None => stem.into_owned(),
                 Some(i) => format!("{stem}/{i}"),
@@ -294,7 +385,7 @@ impl<S: Source> SignalFile<S> {
             subject: None,
             session: None,
             part: None,
-        })
+        }
     }
 
     fn sensor_names(&self) -> Vec<String> {

@@ -52,6 +52,16 @@ pub struct Section {
 }
 
 impl Section {
+    /// Distance of the outer pole from 0.
+    fn radius(&self) -> f64 {
+        let [p, q] = self.a;
+        let inside = p * p / 4.0 - q;
+        match inside > 0.0 {
+            true => p.abs() / 2.0 + inside.sqrt(),
+            false => q.sqrt(),
+        }
+    }
+
     /// Gain at frequency 0. Poles near 1 leave little of the sum of the denominator, which is
     /// therefore rounded only once.
     fn gain(&self) -> f64 {
@@ -151,6 +161,21 @@ impl Filter {
             |f: fn(&Section) -> f64| self.sections.iter().filter(|s| f(s) == 0.0).count();
         let taps = 2 * self.sections.len() + 1;
         3 * (taps - zero_ends(|s| s.b[2]).min(zero_ends(|s| s.a[1])))
+    }
+
+    /// Samples after which less than 10⁻¹² is left of what came before, as the slowest pole tells;
+    /// `usize::MAX` where it does not decay.
+    pub(crate) fn memory(&self) -> usize {
+        let slowest = self
+            .sections
+            .iter()
+            .map(Section::radius)
+            .fold(0.0, f64::max);
+        if slowest >= 1.0 {
+            return usize::MAX;
+        }
+        // A quarter more for poles that are nearly as slow beside it.
+        (1.25 * 1e-12f64.ln() / slowest.max(1e-3).ln()).ceil() as usize + self.sections.len()
     }
 
     /// The filter with a memory, for signals that come piece by piece.
