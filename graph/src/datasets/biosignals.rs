@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 
 use super::Accept;
@@ -15,6 +13,7 @@ use super::labels::Raw;
 use super::variables::Item;
 use crate::formats::biosignal::{OpenOptions, RecordingOptions, SignalFile};
 use crate::formats::{edf, gdf};
+use crate::windows::ReadSteps;
 use crate::{Labels, Result};
 
 /// Trials around annotations of a file.
@@ -60,16 +59,13 @@ fn options(config: &FolderConfig) -> RecordingOptions {
     options
 }
 
-/// Reads some time steps, (channels, time, 1).
-type Read = Box<dyn Fn(Range<usize>) -> Result<Array3<f32>> + Send + Sync>;
-
 /// The recordings of a file in order, each by its number of time steps and a way to read some of them;
 /// `None` where they have to be read as wholes.
 pub(super) fn unread(
     path: &Path,
     config: &FolderConfig,
     accept: &[Accept],
-) -> Result<Option<Vec<(usize, Read)>>> {
+) -> Result<Option<Vec<(usize, ReadSteps)>>> {
     if config.trials.is_some() {
         return Ok(None);
     }
@@ -79,7 +75,7 @@ pub(super) fn unread(
     };
     let parts = parts.into_iter().map(|part| {
         let file = Arc::clone(&file);
-        let read: Read = Box::new({
+        let read: ReadSteps = Box::new({
             let part = part.clone();
             move |steps| file.read_steps(&part, steps)
         });

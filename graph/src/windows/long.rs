@@ -23,7 +23,7 @@ use crate::{Dataset, Error, Labels, Recording, Result};
 const VALUES: usize = 1 << 24;
 
 /// Reads some time steps of a recording: (nodes, time, features).
-type Read = Box<dyn Fn(Range<usize>) -> Result<Array3<f32>> + Send + Sync>;
+pub type ReadSteps = Box<dyn Fn(Range<usize>) -> Result<Array3<f32>> + Send + Sync>;
 
 /// A recording whose signal is read as it is wanted.
 pub struct Long {
@@ -33,7 +33,7 @@ pub struct Long {
     /// Its time steps.
     pub steps: usize,
     /// Reads some of them.
-    pub read: Read,
+    pub read: ReadSteps,
 }
 
 /// Windows of recordings as [`attempt`](super::dataset::attempt) makes them, but for what filters
@@ -91,7 +91,7 @@ fn attempt_in(
 fn cut_long(
     r: &Recording,
     steps: usize,
-    read: &Read,
+    read: &ReadSteps,
     shared: &RecordingSet,
     (window, features, missing): (&WindowConfig, &FeatureConfig, Missing),
     values: usize,

@@ -24,7 +24,7 @@ use dataset::{attempt, nothing};
 pub(crate) use gather::{Affine, Copied, each_row};
 pub use lazy::{LazySet, join};
 pub(crate) use lazy::{absorb, seen_throughout};
-pub use long::Long;
+pub use long::{Long, ReadSteps};
 pub use mask::Mask;
 pub use missing::Missing;
 pub use shard::Shard;
