@@ -22,8 +22,9 @@ use burn::tensor::{Device, Distribution, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::depthwise::DepthwiseConv;
-use super::projection::{project, project_columns, project_part};
+use super::projection::{by_output, project, project_columns, project_part};
 use super::recompute::{again, strategy, with};
+use crate::ops::dense::{Around, ConvAfter, NormBefore, WeightLayout, dense, dense_step};
 use crate::ops::part::last_part;
 use crate::ops::{ChannelStep, SelectiveScanInput, selective_scan, selective_state_update};
 
@@ -238,11 +239,15 @@ impl Mamba {
         self.a_log.val().exp().neg()
     }
 
-    /// The block for use as it is: what depends on parameters alone is computed now. Changes of
-    /// A_log have no effect on it any more.
+    /// The block for use as it is: what depends on parameters alone is computed now, and weights lie in
+    /// memory as a GPU reads them fastest. Changes of A_log have no effect on it any more.
     pub fn frozen(self) -> Self {
+        let decay = Some(self.rates());
         Self {
-            decay: Some(self.rates()),
+            decay,
+            in_proj: by_output(self.in_proj),
+            x_proj: by_output(self.x_proj),
+            out_proj: by_output(self.out_proj),
             ..self
         }
     }
@@ -314,6 +319,68 @@ impl Mamba {
         (project(&self.out_proj, with(y, outside)), state)
     }
 
+    /// One token of each sequence of a residual stream r, (b, m): r + block(norm(r)) and the state
+    /// after it, as [`forward`](Self::forward) gives them, in four kernels on a GPU.
+    ///
+    /// # Panics
+    /// If the shapes do not fit together, and on a device with gradients.
+    pub fn residual_step(
+        &self,
+        r: Tensor<2>,
+        norm: NormBefore,
+        state: MambaState,
+    ) -> (Tensor<2>, MambaState) {
+        let [d, n] = self.a_log.lazy_shape().dims();
+        let [rank, _] = self.dt_proj.weight.lazy_shape().dims();
+        let (taps, offset) = self.conv1d.taps();
+        let bias = |layer: &Linear| layer.bias.as_ref().map(Param::val);
+        let (xz, conv) = dense_step(
+            r.clone(),
+            self.in_proj.weight.val(),
+            Around {
+                norm: Some(norm),
+                bias: bias(&self.in_proj),
+                conv: Some(ConvAfter {
+                    start: 0,
+                    weight: taps,
+                    bias: offset,
+                    past: state.conv,
+                }),
+                residual: None,
+            },
+        );
+        let x = last_part(xz.clone(), 0, d);
+        let projected = dense(x.clone(), self.x_proj.weight.val(), WeightLayout::InOut);
+        let (y, ssm) = selective_state_update(
+            state.ssm,
+            ChannelStep {
+                x,
+                dt: last_part(projected.clone(), 0, rank),
+                dt_proj: Some(self.dt_proj.weight.val()),
+                a: self.decay.clone().unwrap_or_else(|| self.rates()),
+                b: last_part(projected.clone(), rank, n),
+                c: last_part(projected, rank + n, n),
+                d: Some(self.d_skip.val()),
+                z: Some(last_part(xz, d, d)),
+                dt_bias: bias(&self.dt_proj),
+                dt_softplus: true,
+                in_place: state.in_place,
+            },
+        );
+        let around = Around {
+            bias: bias(&self.out_proj),
+            residual: Some(r),
+            ..Around::default()
+        };
+        let (r, _) = dense_step(y, self.out_proj.weight.val(), around);
+        let state = MambaState {
+            conv: conv.expect("there is a convolution"),
+            ssm,
+            in_place: state.in_place,
+        };
+        (r, state)
+    }
+
     /// x and z, (b, l, d) each.
     fn halves(&self, u: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
         let [d, _] = self.a_log.lazy_shape().dims();
@@ -345,6 +412,7 @@ fn scan(input: SelectiveScanInput, in_place: bool) -> (Tensor<3>, Tensor<3>) {
         ChannelStep {
             x: input.u.squeeze_dim(1),
             dt: input.delta.squeeze_dim(1),
+            dt_proj: None,
             a: input.a,
             b: input.b.squeeze_dim(1),
             c: input.c.squeeze_dim(1),

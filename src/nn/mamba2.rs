@@ -26,8 +26,9 @@ use serde::{Deserialize, Serialize};
 use super::depthwise::DepthwiseConv;
 use super::mamba::{initial_dt, linear};
 use super::norm::EPSILON;
-use super::projection::project;
+use super::projection::{by_output, project};
 use super::recompute::{again, strategy, with};
+use crate::ops::dense::{Around, ConvAfter, NormBefore, dense_step};
 use crate::ops::part::last_part;
 use crate::ops::{HeadStep, SsdInput, rms_norm, selective_state_update_heads, ssd};
 
@@ -267,8 +268,11 @@ impl Mamba2 {
 
     /// As [`Mamba::frozen`](super::Mamba::frozen).
     pub fn frozen(self) -> Self {
+        let decay = Some(self.rates());
         Self {
-            decay: Some(self.rates()),
+            decay,
+            in_proj: by_output(self.in_proj),
+            out_proj: by_output(self.out_proj),
             ..self
         }
     }
@@ -336,6 +340,89 @@ impl Mamba2 {
             in_place,
         };
         (with(project(&self.out_proj, y), outside), state)
+    }
+
+    /// One token of each sequence of a residual stream r, (b, m): r + block(norm(r)) and the state
+    /// after it, as [`forward`](Self::forward) gives them, in three kernels on a GPU (four with groups
+    /// in the gated norm or a path past the scan).
+    ///
+    /// # Panics
+    /// If the shapes do not fit together, and on a device with gradients.
+    pub fn residual_step(
+        &self,
+        r: Tensor<2>,
+        norm: NormBefore,
+        state: Mamba2State,
+    ) -> (Tensor<2>, Mamba2State) {
+        let c = &self.config;
+        let [b, _] = r.dims();
+        let (e, d, h, g, n) = (c.d_inner(), c.d_ssm(), c.nheads(), c.ngroups, c.d_state);
+        let channels = c.d_conv_channels();
+        let past = e - d;
+        let in_place = state.in_place;
+        let (taps, offset) = self.conv1d.taps();
+        let bias = |layer: &Linear| layer.bias.as_ref().map(Param::val);
+        let (all, conv) = dense_step(
+            r.clone(),
+            self.in_proj.weight.val(),
+            Around {
+                norm: Some(norm),
+                bias: bias(&self.in_proj),
+                conv: Some(ConvAfter {
+                    start: 2 * past + d,
+                    weight: taps,
+                    bias: offset,
+                    past: state.conv,
+                }),
+                residual: None,
+            },
+        );
+        let part = |start: usize, len: usize| last_part(all.clone(), start, len);
+        let z = part(2 * past, d);
+        let xbc = 2 * past + d;
+        let group = |start: usize| part(xbc + start, g * n).reshape([b, 1, g, n]);
+        let x = part(xbc, d).reshape([b, 1, h, c.headdim]);
+        let dt = part(xbc + channels, h).unsqueeze_dim(1);
+        let (y, ssm) = self.scan(
+            x,
+            dt,
+            [group(d), group(d + g * n)],
+            Some(state.ssm),
+            in_place,
+        );
+        let y = y.reshape([b, d]);
+        let mut around = Around {
+            bias: bias(&self.out_proj),
+            residual: Some(r),
+            ..Around::default()
+        };
+        let y = match &self.norm {
+            Some(scale) if past == 0 && g == 1 => {
+                around.norm = Some(NormBefore {
+                    weight: scale.weight.val(),
+                    eps: c.norm_eps,
+                    gate: Some(z),
+                    norm_before_gate: c.norm_before_gate,
+                });
+                y
+            }
+            _ => {
+                let y: Tensor<2> = self
+                    .gated(y.unsqueeze_dim(1), z.unsqueeze_dim(1))
+                    .squeeze_dim(1);
+                match past {
+                    0 => y,
+                    _ => Tensor::cat(vec![silu(part(0, past)) * part(past, past), y], 1),
+                }
+            }
+        };
+        let (r, _) = dense_step(y, self.out_proj.weight.val(), around);
+        let state = Mamba2State {
+            conv: conv.expect("there is a convolution"),
+            ssm,
+            in_place,
+        };
+        (r, state)
     }
 
     /// One token of each sequence, (b, m); as [`forward`](Self::forward) over one step.

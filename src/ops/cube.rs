@@ -2,12 +2,34 @@
 //! leave.
 
 use burn::backend::cubecl::dtype_to_storage_type;
+#[cfg(not(feature = "fusion"))]
+use burn::backend::{BackendTensor, DispatchTensor, DispatchTensorKind};
+#[cfg(not(feature = "fusion"))]
+use burn::tensor::Tensor;
 use burn::tensor::{DType, Shape};
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
 /// Units of the cubes of element-wise kernels.
 pub const ELEMENTWISE: u32 = 128;
+
+/// The tensor of a GPU; none for one of the CPU or with gradients.
+#[cfg(not(feature = "fusion"))]
+pub fn primitive<const D: usize>(t: &Tensor<D>) -> Option<CubeTensor> {
+    match t.clone().into_dispatch().kind {
+        DispatchTensorKind::Cube(BackendTensor::Float(tensor)) => Some(tensor),
+        _ => None,
+    }
+}
+
+/// The other way, for a device that `like` is on.
+#[cfg(not(feature = "fusion"))]
+pub fn tensor<const D: usize, const E: usize>(of: CubeTensor, like: &Tensor<E>) -> Tensor<D> {
+    Tensor::from_dispatch(DispatchTensor {
+        kind: DispatchTensorKind::Cube(BackendTensor::Float(of)),
+        autodiff: like.clone().into_dispatch().autodiff,
+    })
+}
 
 /// A contiguous tensor with undefined values.
 pub fn empty(like: &CubeTensor, shape: impl Into<Shape>, dtype: DType) -> CubeTensor {
@@ -30,6 +52,16 @@ fn allocated(like: &CubeTensor, shape: Shape, dtype: DType, bytes: usize) -> Cub
         like.client.empty(bytes),
         dtype,
     )
+}
+
+/// Whether planes have 32 units and can add up their values.
+pub fn planes_of_32(properties: &DeviceProperties) -> bool {
+    properties.hardware.plane_size_min == 32
+        && properties.hardware.plane_size_max == 32
+        && properties
+            .features
+            .plane
+            .contains(cubecl::ir::features::Plane::Ops)
 }
 
 /// At least `count` cubes.

@@ -16,9 +16,11 @@ pub fn last_part<const D: usize>(t: Tensor<D>, start: usize, len: usize) -> Tens
 
 #[cfg(all(feature = "cube", not(feature = "fusion")))]
 mod view {
-    use burn::backend::{BackendTensor, DispatchTensor, DispatchTensorKind, TensorMetadata};
+    use burn::backend::TensorMetadata;
     use burn::tensor::{Shape, Tensor};
     use burn_cubecl::tensor::CubeTensor;
+
+    use crate::ops::cube::{primitive, tensor};
 
     /// What vectors of four numbers need. Burn's own slices ask for what any runtime may need, 256
     /// bytes and more, or copy.
@@ -35,10 +37,7 @@ mod view {
         if dims[..D - 1].iter().any(|n| *n != 1) {
             return None;
         }
-        let whole = t.clone().into_dispatch();
-        let DispatchTensorKind::Cube(BackendTensor::Float(of)) = whole.kind else {
-            return None;
-        };
+        let of = primitive(t)?;
         let size = of.dtype.size();
         let first = start * size;
         if of.client.name() != "cuda" || !first.is_multiple_of(ALIGNMENT) || !of.is_contiguous() {
@@ -54,10 +53,7 @@ mod view {
             of.handle.offset_start(first as u64).offset_end(beyond),
             of.dtype,
         );
-        Some(Tensor::from_dispatch(DispatchTensor {
-            kind: DispatchTensorKind::Cube(BackendTensor::Float(part)),
-            autodiff: whole.autodiff,
-        }))
+        Some(tensor(part, t))
     }
 }
 

@@ -271,6 +271,7 @@ impl Loaded {
             }
             Op::Channels { .. } => {
                 let step = ChannelStep {
+                    dt_proj: None,
                     x: self.get(1),
                     dt: self.get(2),
                     a: self.get(3),

@@ -23,10 +23,10 @@ pub use config::{LanguageModelConfig, MixerConfig};
 use crate::error::Result;
 use crate::nn::mamba::linear;
 use crate::nn::mamba2::NormScale;
-use crate::nn::projection::project;
+use crate::nn::projection::{by_output, project};
 use crate::nn::recompute::{Strategy, again, strategy, with};
 use crate::nn::{Mamba, Mamba2, Mamba2State, MambaState};
-use crate::ops::dense::{WeightLayout, dense};
+use crate::ops::dense::{NormBefore, WeightLayout, dense};
 use crate::ops::overwrite::copied;
 use crate::ops::rms_norm;
 
@@ -170,7 +170,12 @@ impl LanguageModel {
                 Mixer::Mamba(mixer) => Mixer::Mamba(mixer.frozen()),
                 Mixer::Mamba2(mixer) => Mixer::Mamba2(mixer.frozen()),
             };
+            block.mlp = block.mlp.take().map(|mlp| GatedMlp {
+                fc1: by_output(mlp.fc1),
+                fc2: by_output(mlp.fc2),
+            });
         }
+        self.lm_head = self.lm_head.map(by_output);
         self
     }
 
@@ -219,21 +224,13 @@ impl LanguageModel {
         let mask: Option<Tensor<3>> = mask.map(|mask| mask.unsqueeze_dim(2));
         let mut layers = Vec::with_capacity(before.len());
         let mut residual = self.backbone.embedding.forward(ids).cast(FloatDType::F32);
+        let eps = self.config.norm_epsilon;
         for (block, state) in self.backbone.layers.iter().zip(before) {
-            let kept = strategy(&residual);
-            let (y, state) = block.mix(
-                self.norm(&block.norm, again(residual.clone())),
-                state,
-                mask.as_ref(),
-            );
-            residual = residual + with(y, kept);
-            if let (Some(norm), Some(mlp)) = (&block.norm2, &block.mlp) {
-                let y = mlp.forward(self.norm(norm, again(residual.clone())));
-                residual = residual + with(y, kept);
-            }
-            layers.push(state.keeping(kept));
+            let (sum, state) = block.forward(residual, state, mask.as_ref(), eps);
+            residual = sum;
+            layers.push(state);
         }
-        let hidden = self.norm(&self.backbone.norm_f, residual);
+        let hidden = normed(&self.backbone.norm_f, residual, eps);
         (hidden, ModelState { layers })
     }
 
@@ -250,14 +247,22 @@ impl LanguageModel {
             }
         }
     }
+}
 
-    fn norm(&self, scale: &NormScale, x: Tensor<3>) -> Tensor<3> {
-        let weight = with(scale.weight.val(), strategy(&x));
-        rms_norm(x, weight, self.config.norm_epsilon, None, 1, false)
-    }
+fn normed(scale: &NormScale, x: Tensor<3>, eps: f64) -> Tensor<3> {
+    let weight = with(scale.weight.val(), strategy(&x));
+    rms_norm(x, weight, eps, None, 1, false)
 }
 
 impl LayerState {
+    /// Whether a single token may write into its memory.
+    fn in_place(&self) -> bool {
+        match self {
+            Self::Mamba(state) => state.in_place,
+            Self::Mamba2(state) => state.in_place,
+        }
+    }
+
     /// The state, kept for gradients as `how` says.
     fn keeping(self, how: Strategy) -> Self {
         match self {
@@ -276,6 +281,55 @@ impl LayerState {
 }
 
 impl Block {
+    /// The residual stream r, (b, l, m), after this layer.
+    fn forward(
+        &self,
+        r: Tensor<3>,
+        state: Option<LayerState>,
+        mask: Option<&Tensor<3>>,
+        eps: f64,
+    ) -> (Tensor<3>, LayerState) {
+        let kept = strategy(&r);
+        let single = r.dims()[1] == 1 && mask.is_none() && !r.is_autodiff();
+        let (r, state) = match state {
+            Some(state) if single && state.in_place() => self.mix_single(r, state, eps),
+            state => {
+                let (y, state) = self.mix(normed(&self.norm, again(r.clone()), eps), state, mask);
+                (r + with(y, kept), state.keeping(kept))
+            }
+        };
+        match (&self.norm2, &self.mlp) {
+            (Some(norm), Some(mlp)) => {
+                let y = mlp.forward(normed(norm, again(r.clone()), eps));
+                (r + with(y, kept), state)
+            }
+            _ => (r, state),
+        }
+    }
+
+    /// The sum of a residual stream, (b, 1, m), and what the mixer makes of it.
+    fn mix_single(&self, r: Tensor<3>, state: LayerState, eps: f64) -> (Tensor<3>, LayerState) {
+        let r = r.squeeze_dim(1);
+        let norm = NormBefore {
+            weight: self.norm.weight.val(),
+            eps,
+            gate: None,
+            norm_before_gate: false,
+        };
+        let (r, state) = match (&self.mixer, state) {
+            (Mixer::Mamba(mixer), LayerState::Mamba(state)) => {
+                let (r, state) = mixer.residual_step(r, norm, state);
+                (r, LayerState::Mamba(state))
+            }
+            (Mixer::Mamba2(mixer), LayerState::Mamba2(state)) => {
+                let (r, state) = mixer.residual_step(r, norm, state);
+                (r, LayerState::Mamba2(state))
+            }
+            _ => panic!("the state of another model"),
+        };
+        (r.unsqueeze_dim(1), state)
+    }
+
     fn mix(
         &self,
         x: Tensor<3>,

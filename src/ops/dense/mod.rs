@@ -19,10 +19,12 @@ mod cpu;
 mod cube;
 #[cfg(feature = "flex")]
 mod flex;
+pub mod step;
 #[cfg(all(test, feature = "flex"))]
 mod tests;
 
 pub use backend::DenseBackend;
+pub use step::{Around, ConvAfter, NormBefore, dense_step};
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -80,8 +82,7 @@ pub fn dense(x: Tensor<2>, weight: Tensor<2>, layout: WeightLayout) -> Tensor<2>
     let device = x.device();
     let cpu = is_cpu(&device);
     let few = rows <= if cpu { FEW_ROWS } else { FEW_ROWS_GPU };
-    let stored = matches!(weight.dtype(), DType::F32 | DType::BF16 | DType::F16);
-    if few && stored && !device.is_autodiff() && x.dtype() == DType::F32 {
+    if few && is_stored(&weight) && !device.is_autodiff() && x.dtype() == DType::F32 {
         return Tensor::from_dispatch(Dispatch::few_rows(
             x.into_dispatch(),
             weight.into_dispatch(),
@@ -108,6 +109,11 @@ pub fn dense(x: Tensor<2>, weight: Tensor<2>, layout: WeightLayout) -> Tensor<2>
         DType::F16 | DType::BF16 => y.cast(FloatDType::F32),
         _ => y,
     }
+}
+
+/// Whether a weight has a type that kernels read as it is.
+fn is_stored(weight: &Tensor<2>) -> bool {
+    matches!(weight.dtype(), DType::F32 | DType::BF16 | DType::F16)
 }
 
 fn float(dtype: DType) -> FloatDType {

@@ -2,7 +2,8 @@
 
 use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 
-use super::{FEW_ROWS, WeightLayout, dense};
+use super::{Around, ConvAfter, FEW_ROWS, NormBefore, WeightLayout, dense, dense_step};
+use crate::ops::overwrite::copied;
 use crate::ops::simd::testing::{Random, error};
 
 fn sums(x: &[f64], w: &[f64], [rows, k, n]: [usize; 3], layout: WeightLayout) -> Vec<f64> {
@@ -133,4 +134,152 @@ fn gradients_flow_to_both_operands() {
             assert!((0..3).all(|j| (dw[at(i, j)] - wanted).abs() < 1e-6));
         }
     }
+}
+
+fn silu(v: f64) -> f64 {
+    v / (1.0 + (-v).exp())
+}
+
+/// A step of `[rows, k, n]` with the parts that the bits of `parts` choose, against sums in f64.
+fn steps(sizes: [usize; 3], parts: usize, dtype: FloatDType, device: &Device) {
+    let [rows, k, n] = sizes;
+    let mut random = Random(5 + parts as u64);
+    let has = |bit: usize| parts >> bit & 1 == 1;
+    let mut draw =
+        |shape: &[usize], low: f64, high: f64| random.between(shape.iter().product(), low, high);
+    let x = draw(&[rows, k], -1.0, 1.0);
+    let (scale, gate) = (draw(&[k], 0.5, 1.5), draw(&[rows, k], -3.0, 3.0));
+    let (bias, residual) = (draw(&[n], -1.0, 1.0), draw(&[rows, n], -1.0, 1.0));
+    let (start, d, taps) = (n / 8 * 4, n.div_ceil(8) * 4, 2 + parts % 3);
+    let d = d.min(n - start);
+    let (weights, offset) = (draw(&[d, taps], -1.0, 1.0), draw(&[d], -1.0, 1.0));
+    let past = draw(&[rows, taps - 1, d], -1.0, 1.0);
+    let (w, eps) = (draw(&[k, n], -1.0, 1.0), 1e-3);
+    let on = |values: &[f64], shape: &[usize]| {
+        let values: Vec<f32> = values.iter().map(|v| *v as f32).collect();
+        Tensor::<1>::from_data(
+            TensorData::new(values, [shape.iter().product::<usize>()]),
+            device,
+        )
+    };
+    let stored = on(&w, &[k * n]).reshape([k, n]).cast(dtype);
+    let w = wide(&stored);
+
+    let around = Around {
+        norm: has(0).then(|| NormBefore {
+            weight: on(&scale, &[k]),
+            eps,
+            gate: has(1).then(|| on(&gate, &[rows, k]).reshape([rows, k])),
+            norm_before_gate: has(2),
+        }),
+        bias: has(3).then(|| on(&bias, &[n])),
+        conv: has(4).then(|| ConvAfter {
+            start,
+            weight: on(&weights, &[d, taps]).reshape([d, taps]),
+            bias: has(3).then(|| on(&offset, &[d])),
+            past: on(&past, &[rows, taps - 1, d]).reshape([rows, taps - 1, d]),
+        }),
+        residual: has(5).then(|| on(&residual, &[rows, n]).reshape([rows, n])),
+    };
+    let input = on(&x, &[rows, k]).reshape([rows, k]);
+    // As the kernel of a GPU reads it, and for every fifth choice as it does not.
+    let stored = match parts % 5 {
+        4 => stored,
+        _ => copied(stored.transpose()).transpose(),
+    };
+    let (y, last) = dense_step(input, stored, around);
+
+    let mut inputs = x;
+    if has(0) {
+        for (r, row) in inputs.chunks_mut(k).enumerate() {
+            let gates = |i: usize| silu(gate[r * k + i]);
+            if has(1) && !has(2) {
+                row.iter_mut().enumerate().for_each(|(i, v)| *v *= gates(i));
+            }
+            let mean = row.iter().map(|v| v * v).sum::<f64>() / k as f64;
+            for (i, v) in row.iter_mut().enumerate() {
+                *v *= scale[i] / (mean + eps).sqrt();
+                if has(1) && has(2) {
+                    *v *= gates(i);
+                }
+            }
+        }
+    }
+    let mut wanted = sums(&inputs, &w, sizes, WeightLayout::InOut);
+    let mut wanted_last = past.clone();
+    for r in 0..rows {
+        for j in 0..n {
+            let y = &mut wanted[r * n + j];
+            if has(3) {
+                *y += bias[j];
+            }
+            if has(4) && (start..start + d).contains(&j) {
+                let c = j - start;
+                let at = |t: usize| (r * (taps - 1) + t) * d + c;
+                let mut v = *y * weights[c * taps + taps - 1];
+                if has(3) {
+                    v += offset[c];
+                }
+                for t in 0..taps - 1 {
+                    v += past[at(t)] * weights[c * taps + t];
+                    wanted_last[at(t)] = if t + 2 < taps { past[at(t + 1)] } else { *y };
+                }
+                *y = silu(v);
+            }
+            if has(5) {
+                *y += residual[r * n + j];
+            }
+        }
+    }
+    let values = |y: Vec<f32>, wanted: &[f64], what: &str| {
+        let error = error(&y, wanted);
+        assert!(
+            error < 2e-6,
+            "{what}: {sizes:?} {parts:b} {dtype:?}: {error:e}"
+        );
+    };
+    values(y.into_data().iter::<f32>().collect(), &wanted, "y");
+    if let Some(last) = last {
+        values(
+            last.into_data().iter::<f32>().collect(),
+            &wanted_last,
+            "last",
+        );
+    }
+}
+
+fn all_steps(device: &Device, parts: impl IntoIterator<Item = usize>, dtypes: &[FloatDType]) {
+    for parts in parts {
+        for sizes in [[1, 37, 50], [2, 130, 68], [1, 300, 1100], [3, 64, 9]] {
+            for dtype in dtypes {
+                steps(sizes, parts, *dtype, device);
+            }
+        }
+    }
+    // More than the kernel of a GPU takes.
+    steps([12, 50, 40], 63, FloatDType::F32, device);
+}
+
+#[test]
+fn a_step_is_its_formula() {
+    let dtypes = [FloatDType::F32, FloatDType::BF16];
+    all_steps(&Device::flex(), 0..64, &dtypes);
+}
+
+#[cfg(feature = "wgpu")]
+#[test]
+#[ignore = "needs a GPU or Mesa's software Vulkan"]
+fn a_step_is_its_formula_on_a_gpu() {
+    let device = Device::wgpu(Default::default());
+    #[cfg(not(feature = "fusion"))]
+    {
+        let (x, w) = operands([2, 12, 8], WeightLayout::InOut, FloatDType::F32);
+        let [x, w] = [x, w].map(|t| Tensor::from_data(t.into_data(), &device));
+        let by_output = copied(w.clone().transpose()).transpose();
+        assert!(super::cube::step(&x, &by_output, &Around::default()).is_some());
+        assert!(super::cube::step(&x, &w, &Around::default()).is_none());
+    }
+    // Each part alone, and those of the blocks together: every choice is a kernel to compile.
+    let parts = [0, 1, 3, 7, 8, 16, 24, 32, 0b10001, 0b100011, 63];
+    all_steps(&device, parts, &[FloatDType::F32]);
 }

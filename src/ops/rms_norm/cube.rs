@@ -9,10 +9,10 @@
 use burn::backend::{TensorMetadata, cubecl::dtype_to_storage_type, tensor::FloatTensor};
 use burn::tensor::{DType, Shape};
 use burn_cubecl::{CubeBackend, kernel::into_contiguous, tensor::CubeTensor};
-use cubecl::{ir::features::Plane, prelude::*};
+use cubecl::prelude::*;
 
 use super::backend::{NormGradients, NormSpec, RmsNormBackend};
-use crate::ops::cube::{cubes, empty, nothing, sigmoid, summed};
+use crate::ops::cube::{cubes, empty, nothing, planes_of_32, sigmoid, summed};
 
 /// What a kernel is compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -310,9 +310,7 @@ impl Cut {
                 units,
                 lanes,
                 rounds: (width / lanes).div_ceil(units),
-                planes: hardware.plane_size_min == 32
-                    && hardware.plane_size_max == 32
-                    && properties.features.plane.contains(Plane::Ops),
+                planes: planes_of_32(properties),
                 gate: spec.gate,
                 after: spec.after,
             },

@@ -14,6 +14,7 @@ impl<B: StateUpdateBackend, C: CheckpointStrategy> StateUpdateBackend for Autodi
                 state: x.state.into_primitive(),
                 x: x.x.into_primitive(),
                 dt: x.dt.into_primitive(),
+                projection: x.projection.into_primitive(),
                 a: x.a.into_primitive(),
                 b: x.b.into_primitive(),
                 c: x.c.into_primitive(),

@@ -13,6 +13,8 @@ pub struct StepSpec {
     pub wide_skip: bool,
     pub gate: bool,
     pub bias: bool,
+    /// Δ is (b, r), to be multiplied with a projection (r, h).
+    pub projected: bool,
     pub softplus: bool,
     /// The step size is clamped to this range.
     pub limit: (f64, f64),
@@ -21,7 +23,7 @@ pub struct StepSpec {
 }
 
 /// What a step reads. x, Δ, B, C and z share one type; A, D and the bias are f32 (f64 if x is f64);
-/// absent operands are stood for by any tensor.
+/// the projection is of any type; absent operands are stood for by any tensor.
 #[derive(ExtensionType)]
 #[cfg_attr(feature = "fusion", extension_type(fusion))]
 pub struct Operands<B: Backend> {
@@ -29,8 +31,10 @@ pub struct Operands<B: Backend> {
     pub state: FloatTensor<B>,
     /// (b, h, p).
     pub x: FloatTensor<B>,
-    /// (b, h).
+    /// (b, h), or (b, r) with a projection.
     pub dt: FloatTensor<B>,
+    /// (r, h), f32, bf16 or f16.
+    pub projection: FloatTensor<B>,
     /// (h) or (h, n).
     pub a: FloatTensor<B>,
     /// (b, g, n).

@@ -10,9 +10,13 @@ use cubecl::prelude::*;
 
 use super::backend::{Operands, StateUpdateBackend, StepSpec, Updated};
 use crate::ops::cube::{cubes, empty, nothing, sigmoid, softplus};
+use crate::ops::dense::DenseBackend;
 
 /// Units of a cube.
 const UNITS: usize = 128;
+
+/// Factors of a step size of low rank that a unit holds at most.
+const FACTORS: usize = 64;
 
 /// What a kernel is compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +32,8 @@ struct Form {
     wide_skip: bool,
     gate: bool,
     bias: bool,
+    /// Rank of the step size, 0 if it is given.
+    rank: usize,
     softplus: bool,
     limited: bool,
     in_place: bool,
@@ -48,10 +54,11 @@ struct Sizes {
 
 #[cube(launch_unchecked, address_type = "dynamic")]
 #[allow(clippy::too_many_arguments)]
-fn step_kernel<F: Float, S: Float, N: Size>(
+fn step_kernel<F: Float, S: Float, W: Float, N: Size>(
     state: &[Vector<S, N>],
     x: &[F],
     dt: &[F],
+    projection: &[W],
     a: &[f32],
     b: &[Vector<F, N>],
     c: &[Vector<F, N>],
@@ -64,6 +71,7 @@ fn step_kernel<F: Float, S: Float, N: Size>(
     #[comptime] s: Form,
     #[define(F)] _signals: ElemType,
     #[define(S)] _states: ElemType,
+    #[define(W)] _stored: ElemType,
 ) {
     let unit = UNIT_POS as usize;
     let cube = CUBE_POS_Y as usize * CUBE_COUNT_X as usize + CUBE_POS_X as usize;
@@ -77,9 +85,81 @@ fn step_kernel<F: Float, S: Float, N: Size>(
     let head = at % size.h;
     let shared = (at / size.h * size.g + head / (size.h / size.g)) * size.n;
 
-    let mut step = f32::cast_from(dt[at]);
+    // All is asked for before the first of it is needed.
+    let input = f32::cast_from(x[row]);
+    let mut rates = Array::<Vector<f32, N>>::new(s.rounds);
+    let mut old = Array::<Vector<f32, N>>::new(s.rounds);
+    let mut into = Array::<Vector<f32, N>>::new(s.rounds);
+    let mut out_of = Array::<Vector<f32, N>>::new(s.rounds);
+    #[unroll]
+    for i in 0..s.rounds {
+        let m = min(lane + comptime!(i * s.lanes), size.n - 1);
+        if comptime!(s.wide_a) {
+            let mut each = Vector::<f32, N>::new(0.0f32);
+            #[unroll]
+            for k in 0..s.width {
+                each.insert(k, a[(head * size.n + m) * s.width + k]);
+            }
+            rates[i] = each;
+        }
+        old[i] = if comptime!(s.in_place) {
+            Vector::cast_from(next[row * size.n + m])
+        } else {
+            Vector::cast_from(state[row * size.n + m])
+        };
+        into[i] = Vector::cast_from(b[shared + m]);
+        out_of[i] = Vector::cast_from(c[shared + m]);
+    }
+    let mut z = 0.0f32;
+    if comptime!(s.gate) {
+        z = f32::cast_from(gate[row]);
+    }
+    let mut past = 0.0f32;
+    if comptime!(s.skip) {
+        past = input
+            * if comptime!(s.wide_skip) {
+                skip[head * size.p + channel]
+            } else {
+                skip[head]
+            };
+    }
+    let mut offset = 0.0f32;
     if comptime!(s.bias) {
-        step += bias[head];
+        offset = bias[head];
+    }
+
+    let mut buffer = Shared::<[f32]>::new_slice(UNITS);
+    let mut step = 0.0f32;
+    if comptime!(s.rank > 0) {
+        let sample = at / size.h;
+        let mut weights = Array::<W>::new(comptime!(s.rank.div_ceil(s.lanes)));
+        let mut inputs = Array::<f32>::new(comptime!(s.rank.div_ceil(s.lanes)));
+        #[unroll]
+        for i in 0..comptime!(s.rank.div_ceil(s.lanes)) {
+            let j = lane + comptime!(i * s.lanes);
+            let inside = min(j, comptime!(s.rank - 1));
+            weights[i] = projection[inside * size.h + head];
+            let value = f32::cast_from(dt[sample * s.rank + inside]);
+            inputs[i] = select(j < s.rank, value, 0.0f32);
+        }
+        #[unroll]
+        for i in 0..comptime!(s.rank.div_ceil(s.lanes)) {
+            step = fma(inputs[i], f32::cast_from(weights[i]), step);
+        }
+        buffer[unit] = step;
+        sync_cube();
+        step = 0.0f32;
+        #[unroll]
+        for i in 0..s.lanes {
+            step += buffer[unit - lane + i];
+        }
+        // The sums of y take its place.
+        sync_cube();
+    } else {
+        step = f32::cast_from(dt[at]);
+    }
+    if comptime!(s.bias) {
+        step += offset;
     }
     if comptime!(s.softplus) {
         step = softplus(step);
@@ -87,7 +167,6 @@ fn step_kernel<F: Float, S: Float, N: Size>(
     if comptime!(s.limited) {
         step = min(max(step, size.low), size.high);
     }
-    let input = f32::cast_from(x[row]);
     let drive = Vector::<f32, N>::new(step * input);
     let mut decay = Vector::<f32, N>::new(0.0f32);
     if comptime!(!s.wide_a) {
@@ -101,22 +180,16 @@ fn step_kernel<F: Float, S: Float, N: Size>(
             if comptime!(s.wide_a) {
                 #[unroll]
                 for k in 0..s.width {
-                    decay.insert(k, (step * a[(head * size.n + m) * s.width + k]).exp());
+                    decay.insert(k, (step * rates[i].extract(k)).exp());
                 }
             }
-            let old = if comptime!(s.in_place) {
-                Vector::<f32, N>::cast_from(next[row * size.n + m])
-            } else {
-                Vector::<f32, N>::cast_from(state[row * size.n + m])
-            };
-            let value = fma(decay, old, drive * Vector::cast_from(b[shared + m]));
-            read = fma(value, Vector::cast_from(c[shared + m]), read);
+            let value = fma(decay, old[i], drive * into[i]);
+            read = fma(value, out_of[i], read);
             if exists {
                 next[row * size.n + m] = Vector::cast_from(value);
             }
         }
     }
-    let mut buffer = Shared::<[f32]>::new_slice(UNITS);
     let mut sum = 0.0f32;
     #[unroll]
     for k in 0..s.width {
@@ -135,14 +208,9 @@ fn step_kernel<F: Float, S: Float, N: Size>(
     if exists && lane == 0 {
         let mut out = buffer[unit];
         if comptime!(s.skip) {
-            if comptime!(s.wide_skip) {
-                out += skip[head * size.p + channel] * input;
-            } else {
-                out += skip[head] * input;
-            }
+            out += past;
         }
         if comptime!(s.gate) {
-            let z = f32::cast_from(gate[row]);
             out *= z * sigmoid(z);
         }
         y[row] = F::cast_from(out);
@@ -150,13 +218,17 @@ fn step_kernel<F: Float, S: Float, N: Size>(
 }
 
 impl StateUpdateBackend for CubeBackend {
-    fn state_update(x: Operands<Self>, spec: StepSpec) -> Updated<Self> {
+    fn state_update(mut x: Operands<Self>, mut spec: StepSpec) -> Updated<Self> {
         let [batch, h, p, n] = x.state.shape().dims();
         let g = x.b.shape()[1];
         let (signals, states) = (x.x.dtype, x.state.dtype);
         let width = if n.is_multiple_of(4) { 4 } else { 1 };
         let vectors = n / width;
         let lanes = vectors.next_power_of_two().min(32);
+        if spec.projected && x.dt.shape()[1] > FACTORS * lanes {
+            x.dt = Self::few_rows(x.dt, x.projection.clone(), false);
+            spec.projected = false;
+        }
         let form = Form {
             width,
             lanes,
@@ -166,6 +238,7 @@ impl StateUpdateBackend for CubeBackend {
             wide_skip: spec.wide_skip,
             gate: spec.gate,
             bias: spec.bias,
+            rank: if spec.projected { x.dt.shape()[1] } else { 0 },
             softplus: spec.softplus,
             limited: spec.limit != (f64::NEG_INFINITY, f64::INFINITY),
             in_place: spec.in_place,
@@ -182,6 +255,7 @@ impl StateUpdateBackend for CubeBackend {
             }
         };
         let client = x.x.client.clone();
+        let weights = dtype_to_storage_type(x.projection.dtype);
         let bound = |limit: f64| limit.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32;
         let sizes = SizesLaunch::new(
             h,
@@ -203,6 +277,7 @@ impl StateUpdateBackend for CubeBackend {
                 state.into_buffer_arg(),
                 into_contiguous(x.x).into_buffer_arg(),
                 into_contiguous(x.dt).into_buffer_arg(),
+                into_contiguous(x.projection).into_buffer_arg(),
                 into_contiguous(x.a).into_buffer_arg(),
                 into_contiguous(x.b).into_buffer_arg(),
                 into_contiguous(x.c).into_buffer_arg(),
@@ -215,6 +290,7 @@ impl StateUpdateBackend for CubeBackend {
                 form,
                 dtype_to_storage_type(signals),
                 dtype_to_storage_type(states),
+                weights,
             );
         }
         Updated { y, state: next }

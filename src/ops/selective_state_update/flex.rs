@@ -1,9 +1,10 @@
 //! The step on the CPU: threads over heads, vectors along the state.
 
-use burn::backend::{Flex, TensorMetadata, tensor::FloatTensor};
+use burn::backend::{Flex, TensorMetadata, ops::FloatTensorOps, tensor::FloatTensor};
 use burn::tensor::DType;
 
 use super::backend::{Operands, StateUpdateBackend, StepSpec, Updated};
+use crate::ops::dense::DenseBackend;
 use crate::ops::flex::{Computed, cast, compute_type, from_vec, load};
 use crate::ops::simd::{Kernel, LANES, Lanes, Scatter};
 use crate::ops::team::share;
@@ -148,8 +149,13 @@ impl StateUpdateBackend for Flex {
         let size = [batch, h, p, x.b.shape()[1], n];
         let (stored, kept) = (x.x.dtype(), x.state.dtype());
         let dtype = compute_type(&x.x);
+        let dt = match (spec.projected, dtype) {
+            (false, _) => x.dt,
+            (true, DType::F64) => Self::float_matmul(x.dt, load(x.projection, dtype)),
+            (true, _) => Self::few_rows(load(x.dt, dtype), x.projection, false),
+        };
         let tensors =
-            [x.state, x.x, x.dt, x.a, x.b, x.c, x.skip, x.gate, x.bias].map(|t| load(t, dtype));
+            [x.state, x.x, dt, x.a, x.b, x.c, x.skip, x.gate, x.bias].map(|t| load(t, dtype));
         let [y, state] = match dtype {
             DType::F64 => update::<f64>(&tensors, size, spec),
             _ => update::<f32>(&tensors, size, spec),

@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! Δ = softplus(dt + dt_bias), or dt + dt_bias                                     (b, d)
+//!     with dt = δ W for a step size of rank r, δ (b, r), W (r, d)
 //! h' = exp(Δ A) h + Δ x B                                                         (b, d, n)
 //! y = (Σ_n h' C + D x) · silu(z)                      gate only if z given        (b, d)
 //! ```
@@ -39,8 +40,10 @@ use backend::{Operands, StepSpec, Updated};
 pub struct ChannelStep {
     /// Input x, (b, d).
     pub x: Tensor<2>,
-    /// Step size before bias and softplus, (b, d).
+    /// Step size before bias and softplus, (b, d), or of low rank, (b, r).
     pub dt: Tensor<2>,
+    /// What a step size of low rank is multiplied with, (r, d).
+    pub dt_proj: Option<Tensor<2>>,
     /// A < 0, (d, n).
     pub a: Tensor<2>,
     /// B, (b, n).
@@ -106,6 +109,7 @@ pub fn selective_state_update(state: Tensor<3>, step: ChannelStep) -> (Tensor<2>
         wide_skip: false,
         gate: step.z.is_some(),
         bias: step.dt_bias.is_some(),
+        projected: step.dt_proj.is_some(),
         softplus: step.dt_softplus,
         limit: (f64::NEG_INFINITY, f64::INFINITY),
         in_place: step.in_place,
@@ -115,6 +119,7 @@ pub fn selective_state_update(state: Tensor<3>, step: ChannelStep) -> (Tensor<2>
         Signals {
             x: step.x.reshape([b, d, 1]),
             dt: step.dt,
+            projection: step.dt_proj,
             a: step.a,
             b: step.b.reshape([b, 1, n]),
             c: step.c.reshape([b, 1, n]),
@@ -154,6 +159,7 @@ pub fn selective_state_update_heads(state: Tensor<4>, step: HeadStep) -> (Tensor
         wide_skip: step.d.as_ref().is_some_and(|d| d.dims()[1] > 1),
         gate: step.z.is_some(),
         bias: step.dt_bias.is_some(),
+        projected: false,
         softplus: step.dt_softplus,
         limit,
         in_place: step.in_place,
@@ -163,6 +169,7 @@ pub fn selective_state_update_heads(state: Tensor<4>, step: HeadStep) -> (Tensor
         Signals {
             x: step.x,
             dt: step.dt,
+            projection: None,
             a: step.a.reshape([h, 1]),
             b: step.b,
             c: step.c,
@@ -182,6 +189,7 @@ pub fn selective_state_update_heads(state: Tensor<4>, step: HeadStep) -> (Tensor
 struct Signals {
     x: Tensor<3>,
     dt: Tensor<2>,
+    projection: Option<Tensor<2>>,
     a: Tensor<2>,
     b: Tensor<3>,
     c: Tensor<3>,
@@ -203,6 +211,7 @@ fn update(state: Tensor<4>, step: Signals, spec: StepSpec) -> Updated<Dispatch> 
             state: state.into_dispatch(),
             x: step.x.into_dispatch(),
             dt: step.dt.cast(stored).into_dispatch(),
+            projection: or_absent(step.projection.map(Tensor::into_dispatch)),
             a: step.a.cast(wide).into_dispatch(),
             b: step.b.cast(stored).into_dispatch(),
             c: step.c.cast(stored).into_dispatch(),
@@ -228,7 +237,15 @@ fn check_channels(state: &Tensor<3>, step: &ChannelStep) {
         "selective_state_update: the state ({b}, {d}, {n}) is empty"
     );
     fits("x", &step.x.dims(), "(b, d)", &[b, d]);
-    fits("dt", &step.dt.dims(), "(b, d)", &[b, d]);
+    let (letters, width) = match &step.dt_proj {
+        Some(projection) => {
+            let [r, channels] = projection.dims();
+            fits("dt_proj", &[channels], "(r, d)", &[d]);
+            ("(b, r)", r)
+        }
+        None => ("(b, d)", d),
+    };
+    fits("dt", &step.dt.dims(), letters, &[b, width]);
     fits("a", &step.a.dims(), "(d, n)", &[d, n]);
     fits("b", &step.b.dims(), "(b, n)", &[b, n]);
     fits("c", &step.c.dims(), "(b, n)", &[b, n]);

@@ -20,6 +20,9 @@ pub fn selective_state_update(state: Tensor<3>, step: ChannelStep) -> (Tensor<2>
     let c = step.c.cast(wide).unsqueeze_dim::<3>(1);
     let x = step.x.cast(wide);
     let mut dt = step.dt.cast(wide);
+    if let Some(projection) = step.dt_proj {
+        dt = dt.matmul(projection.cast(wide));
+    }
     if let Some(bias) = step.dt_bias {
         dt = dt + bias.cast(wide).reshape([1, d]);
     }

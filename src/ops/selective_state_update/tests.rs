@@ -15,8 +15,16 @@ fn silu(x: f64) -> f64 {
     x / (1.0 + (-x).exp())
 }
 
-/// Steps per channel of `size` b, d, n, with the optional parts or without.
-fn channels(size: [usize; 3], optional: bool, dtype: DType, device: &Device, tolerance: f64) {
+/// Steps per channel of `size` b, d, n, with the optional parts or without, with step sizes of rank
+/// `rank` unless it is 0.
+fn channels(
+    size: [usize; 3],
+    optional: bool,
+    rank: usize,
+    dtype: DType,
+    device: &Device,
+    tolerance: f64,
+) {
     let mut random = Random::new();
     let [b, d, n] = size;
     let mut draw = |count, low, high| rounded(&random.between(count, low, high), dtype);
@@ -28,6 +36,8 @@ fn channels(size: [usize; 3], optional: bool, dtype: DType, device: &Device, tol
         if optional { -4.0 } else { 0.0 },
         if optional { 25.0 } else { 0.5 },
     );
+    let low = draw(b * rank, 0.0, 0.5);
+    let projection = draw(rank * d, 0.0, 2.0 / rank.max(1) as f64);
     let a = draw(d * n, -2.0, -0.05);
     let (bs, cs) = (draw(b * n, -1.0, 1.0), draw(b * n, -1.0, 1.0));
     let (skip, bias) = (draw(d, -1.0, 1.0), draw(d, -1.0, 1.0));
@@ -38,10 +48,16 @@ fn channels(size: [usize; 3], optional: bool, dtype: DType, device: &Device, tol
     for s in 0..b {
         for ch in 0..d {
             let i = s * d + ch;
+            let dt = match rank {
+                0 => dt[i],
+                _ => (0..rank)
+                    .map(|j| low[s * rank + j] * projection[j * d + ch])
+                    .sum(),
+            };
             let step = if optional {
-                softplus(dt[i] + bias[ch])
+                softplus(dt + bias[ch])
             } else {
-                dt[i]
+                dt
             };
             let mut y = 0.0;
             for m in 0..n {
@@ -58,7 +74,11 @@ fn channels(size: [usize; 3], optional: bool, dtype: DType, device: &Device, tol
     }
     let step = ChannelStep {
         x: tensor(&x, [b, d], dtype, device),
-        dt: tensor(&dt, [b, d], dtype, device),
+        dt: match rank {
+            0 => tensor(&dt, [b, d], dtype, device),
+            _ => tensor(&low, [b, rank], dtype, device),
+        },
+        dt_proj: (rank > 0).then(|| tensor(&projection, [rank, d], dtype, device)),
         a: tensor(&a, [d, n], dtype, device),
         b: tensor(&bs, [b, n], dtype, device),
         c: tensor(&cs, [b, n], dtype, device),
@@ -191,7 +211,9 @@ fn heads(
 fn check(dtype: DType, device: &Device, tolerance: f64) {
     for optional in [false, true] {
         for size in [[1, 1, 1], [2, 5, 3], [3, 40, 16], [2, 33, 70], [1, 300, 64]] {
-            channels(size, optional, dtype, device, tolerance);
+            for rank in [0, 1 + size[1] / 5] {
+                channels(size, optional, rank, dtype, device, tolerance);
+            }
         }
         for size in [
             [1, 1, 1, 1, 1],

@@ -3,10 +3,10 @@
 use burn::backend::TensorMetadata;
 use burn::tensor::DType;
 use burn_cubecl::{CubeBackend, tensor::CubeTensor};
-use cubecl::ir::features::Plane;
 
 use super::super::backend::{Operands, ScanSpec};
 use super::tile::Plan;
+use crate::ops::cube::planes_of_32;
 
 /// Sizes of a scan.
 #[derive(Debug, Clone, Copy)]
@@ -32,9 +32,7 @@ impl Limits {
         Self {
             units: hardware.max_units_per_cube.min(1024) as usize,
             shared: hardware.max_shared_memory_size.min(96 << 10),
-            planes: hardware.plane_size_min == 32
-                && hardware.plane_size_max == 32
-                && properties.features.plane.contains(Plane::Ops),
+            planes: planes_of_32(properties),
         }
     }
 }
