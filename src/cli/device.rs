@@ -2,6 +2,7 @@
 
 #[cfg(any(feature = "cuda", test))]
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use burn::tensor::Device;
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
@@ -49,16 +50,36 @@ impl Name {
 /// A name that is unknown or whose backend is not part of this build; a GPU whose driver, libraries
 /// or device number are missing.
 pub fn device(name: &str) -> Result<Device> {
-    let device = open(name)?;
-    announce(name, true)?;
-    Ok(device)
+    opened(name, true)
 }
 
 /// As [`device`], without the line on stdout.
 pub(super) fn device_quietly(name: &str) -> Result<Device> {
+    opened(name, false)
+}
+
+/// The devices that programs work on.
+static OPENED: Mutex<Vec<Device>> = Mutex::new(Vec::new());
+
+fn opened(name: &str, on_stdout: bool) -> Result<Device> {
     let device = open(name)?;
-    announce(name, false)?;
+    announce(name, on_stdout)?;
+    let mut opened = OPENED.lock().unwrap_or_else(|e| e.into_inner());
+    if !opened.contains(&device) {
+        opened.push(device.clone());
+    }
     Ok(device)
+}
+
+/// Waits until the devices have done all they were asked to, freeing memory included: a driver that
+/// goes away with the process must not be called any more.
+pub fn settle() {
+    let opened = OPENED.lock().unwrap_or_else(|e| e.into_inner());
+    for device in opened.iter() {
+        if let Err(e) = device.sync() {
+            log::info!("a device at the end of the program: {e}");
+        }
+    }
 }
 
 /// Whether the device can be used, as [`device`] decides.

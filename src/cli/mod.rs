@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use device::device;
+pub use device::{device, settle};
 use tgmamba_graph::cache::CacheOptions;
 
 use crate::error::{Error, Result};
@@ -101,6 +101,7 @@ fn command_line(program: &str) -> String {
 
 /// Ends a program: 0, or 1 with the message on stderr.
 pub fn finish(result: Result<()>) -> ExitCode {
+    settle();
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {

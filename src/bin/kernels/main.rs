@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use burn::tensor::{DType, Device};
 use clap::{Parser, Subcommand};
-use tgmamba::cli::device;
+use tgmamba::cli::{device, settle};
 use tgmamba::ops::matmul::{Precision, set_precision};
 
 #[derive(Parser)]
@@ -108,6 +108,7 @@ fn main() -> ExitCode {
                 bench::run(&device, &options);
             }),
     };
+    settle();
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
