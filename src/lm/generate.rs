@@ -165,7 +165,7 @@ impl<'a> Decoder<'a> {
                 let last = before.clone().narrow(0, AHEAD - 1, 1);
                 // After logits that are not finite comes -1, which no row of the embedding has.
                 let last = last.clamp_min(0.0).reshape([b]).int();
-                let (logits, next) = model.step(last, state.clone());
+                let (logits, next) = model.step(last, state.hand_over());
                 *state = next;
                 let new = argmax(logits, vocabulary).reshape([1, b]);
                 let moved = Tensor::cat(vec![before.clone().narrow(0, 1, AHEAD - 1), new], 0);
@@ -193,7 +193,7 @@ impl<'a> Decoder<'a> {
         feed.push_ints(ids.iter().map(|id| *id as i32), [ids.len()]);
         let (model, state) = (self.model, &mut self.state);
         self.recorder.run(feed, |mut placed| {
-            let (logits, next) = model.step(placed.take_ints(), state.clone());
+            let (logits, next) = model.step(placed.take_ints(), state.hand_over());
             *state = next;
             logits
         })

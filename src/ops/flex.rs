@@ -1,18 +1,18 @@
 //! What the CPU kernels of the operations share: tensors as slices of the type they compute in.
 
 use burn::backend::{
-    Flex,
+    BackendTensor, DispatchTensor, DispatchTensorKind, Flex,
     ops::{FloatTensorOps, IntTensorOps},
     tensor::{FloatTensor, IntTensor},
 };
-use burn::tensor::{DType, Element, IntDType, Shape, TensorData};
+use burn::tensor::{DType, Element, IntDType, Shape, Tensor, TensorData};
 
 use super::simd::Real;
 
 type T = FloatTensor<Flex>;
 
 /// A type the CPU kernels compute in.
-pub trait Computed: Real + Element {
+pub trait Computed: Real + Element + bytemuck::Pod {
     /// The numbers of a contiguous tensor of this type.
     fn values(of: &T) -> &[Self];
 }
@@ -27,6 +27,22 @@ impl Computed for f64 {
     fn values(of: &T) -> &[Self] {
         of.as_slice().expect("made contiguous and cast to f64")
     }
+}
+
+/// The tensor of a CPU; none for one of a GPU or with gradients.
+pub fn primitive<const D: usize>(t: Tensor<D>) -> Option<T> {
+    match t.into_dispatch().kind {
+        DispatchTensorKind::Flex(BackendTensor::Float(tensor)) => Some(tensor),
+        _ => None,
+    }
+}
+
+/// The other way, for a device that `like` is on.
+pub fn tensor<const D: usize, const E: usize>(of: T, like: &Tensor<E>) -> Tensor<D> {
+    Tensor::from_dispatch(DispatchTensor {
+        kind: DispatchTensorKind::Flex(BackendTensor::Float(of)),
+        autodiff: like.clone().into_dispatch().autodiff,
+    })
 }
 
 /// The type to compute in: half types are widened.
@@ -51,6 +67,15 @@ pub fn cast(t: T, dtype: DType) -> T {
 /// Contiguous, in the type to compute in.
 pub fn load(t: T, dtype: DType) -> T {
     cast(t, dtype).to_contiguous()
+}
+
+/// As [`load`], with no numbers around it in its memory: to be written into as a whole.
+pub fn owned<E: Computed>(t: T) -> T {
+    let t = load(t, E::dtype());
+    match t.storage::<E>().len() == t.layout().num_elements() {
+        true => t,
+        false => from_vec(E::values(&t).to_vec(), t.layout().shape().clone()),
+    }
 }
 
 /// Contiguous 32-bit integers.

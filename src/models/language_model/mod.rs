@@ -28,7 +28,7 @@ use crate::nn::recompute::{Strategy, again, strategy, with};
 use crate::nn::{Mamba, Mamba2, Mamba2State, MambaState};
 use crate::ops::dense::{NormBefore, WeightLayout, dense};
 use crate::ops::overwrite::copied;
-use crate::ops::rms_norm;
+use crate::ops::{is_cpu, rms_norm};
 
 /// A language model.
 #[derive(Module, Debug)]
@@ -103,6 +103,18 @@ impl ModelState {
         });
         Self {
             layers: layers.collect(),
+        }
+    }
+
+    /// The state for a token, of which the next one takes its place. On a CPU nothing is left, so that
+    /// the token's step may use its memory; on a GPU it is that memory by itself.
+    pub fn hand_over(&mut self) -> Self {
+        let on_cpu = self.layers.first().is_some_and(LayerState::on_cpu);
+        match on_cpu {
+            true => Self {
+                layers: std::mem::take(&mut self.layers),
+            },
+            false => self.clone(),
         }
     }
 }
@@ -261,6 +273,13 @@ impl LayerState {
             Self::Mamba(state) => state.in_place,
             Self::Mamba2(state) => state.in_place,
         }
+    }
+
+    fn on_cpu(&self) -> bool {
+        is_cpu(&match self {
+            Self::Mamba(state) => state.ssm.device(),
+            Self::Mamba2(state) => state.ssm.device(),
+        })
     }
 
     /// The state, kept for gradients as `how` says.

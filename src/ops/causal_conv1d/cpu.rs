@@ -52,9 +52,11 @@ impl<'a, T: Real> Signals<'a, T> {
     ) -> Self {
         let [.., d, k] = size;
         let mut taps = vec![Pack::ZERO; d.div_ceil(LANES) * k];
-        for (channel, weight) in weight.chunks_exact(k).enumerate() {
-            for (j, weight) in weight.iter().enumerate() {
-                taps[channel / LANES * k + j].0[channel % LANES] = *weight;
+        let strips = weight.chunks(LANES * k).zip(taps.chunks_exact_mut(k));
+        for (weight, taps) in strips {
+            for (j, tap) in taps.iter_mut().enumerate() {
+                let of_channels = weight[j..].iter().step_by(k);
+                tap.0.iter_mut().zip(of_channels).for_each(|(t, w)| *t = *w);
             }
         }
         let bias = match bias {
@@ -253,6 +255,67 @@ impl<T: Real> Kernel<T> for Forward<'_, T> {
             // SAFETY: as above.
             let last = unsafe { self.last.range(columns.past(j)) };
             last.copy_from_slice(columns.row(l + j));
+        }
+    }
+}
+
+/// A step of a sample: the inputs x, (d), become the outputs, and the inputs before, (k-1, d), the
+/// last ones.
+pub fn step<T: Real>(x: &mut [T], past: &mut [T], weight: &[T], bias: Option<&[T]>, silu: bool) {
+    T::dispatch(Step {
+        x,
+        past,
+        weight,
+        bias,
+        silu,
+    });
+}
+
+struct Step<'a, T> {
+    x: &'a mut [T],
+    past: &'a mut [T],
+    /// (d, k)
+    weight: &'a [T],
+    bias: Option<&'a [T]>,
+    silu: bool,
+}
+
+impl<T: Real> Kernel<T> for Step<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Lanes<T>>(self) {
+        let d = self.x.len();
+        let k = self.weight.len() / d;
+        for start in (0..d).step_by(LANES) {
+            let strip = start..d.min(start + LANES);
+            let weight = &self.weight[start * k..strip.end * k];
+            let tap = |j: usize| {
+                let mut tap = Pack::ZERO;
+                let of_channels = weight[j..].iter().step_by(k);
+                tap.0.iter_mut().zip(of_channels).for_each(|(t, w)| *t = *w);
+                V::load(&tap)
+            };
+            let mut v = match self.bias {
+                Some(bias) => V::first(&bias[strip.clone()]),
+                None => V::splat(T::ZERO),
+            };
+            let x = &mut self.x[strip.clone()];
+            let now = V::first(x);
+            // Each input before makes room for the one after it.
+            for j in 0..k - 1 {
+                let at = j * d + start..j * d + strip.end;
+                v = V::first(&self.past[at.clone()]).mul_add(tap(j), v);
+                match j + 2 < k {
+                    true => self.past.copy_within(at.start + d..at.end + d, at.start),
+                    false => now.write_first(&mut self.past[at]),
+                }
+            }
+            v = now.mul_add(tap(k - 1), v);
+            if self.silu {
+                v = v.mul(v.sigmoid());
+            }
+            v.write_first(x);
         }
     }
 }

@@ -26,6 +26,8 @@ use burn::tensor::{DType, Int, IntDType, Tensor};
 
 pub use backend::CausalConvBackend;
 use backend::{ConvSpec, Operands};
+#[cfg(feature = "flex")]
+pub(super) use cpu::step as cpu_step;
 
 /// Convolves x, (b, l, d), with `weight`, (d, k), the tap of the current step last; returns y,
 /// (b, l, d), and the last k - 1 inputs, (b, k-1, d), which are the `initial` of the next call.

@@ -70,7 +70,7 @@ impl Stored for f16 {
 const TASK: usize = 1 << 16;
 
 /// Tasks among which the inputs are shared, at most: each has sums of its own.
-const MOST: usize = 16;
+const MOST: usize = 8;
 
 /// Inputs, or outputs, that are done together.
 const TOGETHER: usize = 4;

@@ -12,8 +12,12 @@
 
 use burn::tensor::{DType, Tensor};
 
+#[cfg(feature = "flex")]
+use super::{FEW_ROWS, is_stored};
 use super::{WeightLayout, dense};
 use crate::ops::causal_conv1d::causal_conv1d_update;
+#[cfg(feature = "flex")]
+use crate::ops::is_cpu;
 use crate::ops::rms_norm;
 
 /// What stands around a product; each part is optional.
@@ -59,7 +63,7 @@ pub struct ConvAfter {
 /// f32, and the last k-1 inputs of the convolution.
 ///
 /// On a GPU these are written into the memory of the ones before: whoever else holds that sees it
-/// change. Everything but the weight, which may be f32, bf16 or f16, is f32.
+/// change. On a CPU that memory is taken where nobody else holds it. Everything but the weight, which may be f32, bf16 or f16, is f32.
 ///
 /// # Panics
 /// If shapes or types are not these, and on a device with gradients.
@@ -73,16 +77,16 @@ pub fn dense_step(
     if let Some(out) = super::cube::step(&x, &weight, &around) {
         return out;
     }
+    #[cfg(feature = "flex")]
+    if x.dims()[0] <= FEW_ROWS && is_cpu(&x.device()) && is_stored(&weight) {
+        return super::flex::step(x, weight, around);
+    }
     composed(x, weight, around)
 }
 
-/// The step as one operation after the other.
-pub(super) fn composed(
-    x: Tensor<2>,
-    weight: Tensor<2>,
-    around: Around,
-) -> (Tensor<2>, Option<Tensor<3>>) {
-    let x = match around.norm {
+/// x after the norm, if there is one.
+pub(super) fn normed(x: Tensor<2>, norm: Option<NormBefore>) -> Tensor<2> {
+    match norm {
         Some(norm) => rms_norm(
             x,
             norm.weight,
@@ -92,7 +96,16 @@ pub(super) fn composed(
             norm.norm_before_gate,
         ),
         None => x,
-    };
+    }
+}
+
+/// The step as one operation after the other.
+pub(super) fn composed(
+    x: Tensor<2>,
+    weight: Tensor<2>,
+    around: Around,
+) -> (Tensor<2>, Option<Tensor<3>>) {
+    let x = normed(x, around.norm);
     let mut y = dense(x, weight, WeightLayout::InOut);
     if let Some(bias) = around.bias {
         y = y + bias.unsqueeze();

@@ -5,8 +5,8 @@ use burn::tensor::DType;
 
 use super::backend::{Operands, StateUpdateBackend, StepSpec, Updated};
 use crate::ops::dense::DenseBackend;
-use crate::ops::flex::{Computed, cast, compute_type, from_vec, load};
-use crate::ops::simd::{Kernel, LANES, Lanes, Scatter};
+use crate::ops::flex::{Computed, cast, compute_type, from_vec, load, owned};
+use crate::ops::simd::{Kernel, LANES, Lanes, Pack, Scatter};
 use crate::ops::team::share;
 
 /// Numbers of the state that a task takes at least.
@@ -43,67 +43,185 @@ impl<E: Computed> Kernel<E> for Heads<'_, E> {
 
     #[inline(always)]
     fn run<V: Lanes<E>>(self) {
-        let of = self.of;
-        let spec = &of.spec;
-        let [h, p, g, n] = of.size;
-        let heads = self.state.chunks_exact_mut(p * n);
-        for (i, (state, y)) in heads.zip(self.y.chunks_exact_mut(p)).enumerate() {
-            let at = self.first + i;
-            let (sample, head) = (at / h, at % h);
-            let mut dt = of.dt[at];
-            if spec.bias {
-                dt += of.bias[head];
-            }
-            let mut step = V::splat(dt);
-            if spec.softplus {
-                step = step.softplus();
-            }
-            let dt = E::from_elem(step.pack().0[0].to_f64().clamp(spec.limit.0, spec.limit.1));
-            let step = V::splat(dt);
-            let shared = (sample * g + head / (h / g)) * n;
-            let (b, c) = (&of.b[shared..shared + n], &of.c[shared..shared + n]);
-            for (channel, state) in state.chunks_exact_mut(n).enumerate() {
-                let x = of.x[at * p + channel];
-                let drive = V::splat(dt * x);
-                let mut sum = V::splat(E::ZERO);
-                for m in (0..n).step_by(LANES) {
-                    let lanes = m..n.min(m + LANES);
-                    let a = match spec.wide_a {
-                        true => V::first(&of.a[head * n + m..head * n + lanes.end]),
-                        false => V::splat(of.a[head]),
+        let Self {
+            of,
+            first,
+            state,
+            y,
+        } = self;
+        let [_, p, _, n] = of.size;
+        let heads = y.len() / p;
+        // Whatever the size of a head, vectors are full: sixteen step sizes, sixteen sums over states.
+        for start in (0..heads).step_by(LANES) {
+            let count = (heads - start).min(LANES);
+            let steps = of.steps::<V>(first + start, count);
+            let decays = of.decays::<V>(first + start, count, &steps);
+            let rows = start * p..(start + count) * p;
+            let mut at = Place::new(of, first + start);
+            for from in rows.clone().step_by(LANES) {
+                let to = rows.end.min(from + LANES);
+                let mut sums = [V::splat(E::ZERO); LANES];
+                let mut past = Pack::ZERO;
+                for (i, row) in (from..to).enumerate() {
+                    let x = of.x[first * p + row];
+                    let lane = at.index - first - start;
+                    let of_row = Row {
+                        step: steps.0[lane],
+                        decay: decays.0[lane],
+                        x,
+                        head: at.head,
+                        shared: at.shared,
                     };
-                    let decay = step.mul(a).exp();
-                    let old = V::first(&state[lanes.clone()]);
-                    let b = V::first(&b[lanes.clone()]);
-                    let next = decay.mul_add(old, drive.mul(b));
-                    sum = next.mul_add(V::first(&c[lanes.clone()]), sum);
-                    next.write_first(&mut state[lanes]);
+                    sums[i] = of.advance::<V>(&of_row, &mut state[row * n..(row + 1) * n]);
+                    if of.spec.skip {
+                        let d = match of.spec.wide_skip {
+                            true => at.head * p + at.channel,
+                            false => at.head,
+                        };
+                        past.0[i] = of.skip[d] * x;
+                    }
+                    at.next(of);
                 }
-                let mut out = sum.pack().0.into_iter().fold(E::ZERO, |sum, v| sum + v);
-                if spec.skip {
-                    let d = if spec.wide_skip {
-                        head * p + channel
-                    } else {
-                        head
-                    };
-                    out += of.skip[d] * x;
-                }
-                y[channel] = out;
+                let out = V::sums(&sums).add(V::load(&past));
+                out.write_first(&mut y[from..to]);
             }
-            if spec.gate {
-                let gates = &of.gate[at * p..(at + 1) * p];
-                for (y, gate) in y.chunks_mut(LANES).zip(gates.chunks(LANES)) {
-                    let z = V::first(gate);
-                    V::first(y).mul(z.mul(z.sigmoid())).write_first(y);
-                }
+        }
+        if of.spec.gate {
+            let gates = &of.gate[first * p..first * p + y.len()];
+            for (y, gate) in y.chunks_mut(LANES).zip(gates.chunks(LANES)) {
+                let z = V::first(gate);
+                V::first(y).mul(z.mul(z.sigmoid())).write_first(y);
             }
         }
     }
 }
 
-fn update<E: Computed>(tensors: &[T; 9], size: [usize; 5], spec: StepSpec) -> [T; 2] {
+/// A channel of a head, and where the head finds its B and C.
+struct Place {
+    /// Of the head, counted through all samples.
+    index: usize,
+    sample: usize,
+    head: usize,
+    channel: usize,
+    shared: usize,
+}
+
+impl Place {
+    fn new<E>(of: &Signals<E>, index: usize) -> Self {
+        let [h, ..] = of.size;
+        let mut place = Self {
+            index,
+            sample: index / h,
+            head: index % h,
+            channel: 0,
+            shared: 0,
+        };
+        place.share(of);
+        place
+    }
+
+    fn share<E>(&mut self, of: &Signals<E>) {
+        let [h, _, g, n] = of.size;
+        let group = match g {
+            1 => 0,
+            _ => self.head / (h / g),
+        };
+        self.shared = (self.sample * g + group) * n;
+    }
+
+    #[inline(always)]
+    fn next<E>(&mut self, of: &Signals<E>) {
+        let [h, p, ..] = of.size;
+        self.channel += 1;
+        if self.channel < p {
+            return;
+        }
+        self.channel = 0;
+        self.index += 1;
+        self.head += 1;
+        if self.head == h {
+            self.head = 0;
+            self.sample += 1;
+        }
+        self.share(of);
+    }
+}
+
+/// What moves the state of a channel.
+struct Row<E> {
+    step: E,
+    /// Where it is one for all states.
+    decay: E,
+    x: E,
+    head: usize,
+    shared: usize,
+}
+
+impl<E: Computed> Signals<'_, E> {
+    /// The step sizes of `count` heads from `first` on.
+    #[inline(always)]
+    fn steps<V: Lanes<E>>(&self, first: usize, count: usize) -> Pack<E> {
+        let spec = &self.spec;
+        let mut steps = Pack::padded(&self.dt[first..first + count]);
+        if spec.bias {
+            for (i, step) in steps.0[..count].iter_mut().enumerate() {
+                *step += self.bias[(first + i) % self.size[0]];
+            }
+        }
+        if spec.softplus {
+            V::load(&steps).softplus().store(&mut steps);
+        }
+        if spec.limit != (f64::NEG_INFINITY, f64::INFINITY) {
+            let (low, high) = spec.limit;
+            steps.0 = steps
+                .0
+                .map(|step| E::from_elem(step.to_f64().clamp(low, high)));
+        }
+        steps
+    }
+
+    /// Their decays, where A is one number a head.
+    #[inline(always)]
+    fn decays<V: Lanes<E>>(&self, first: usize, count: usize, steps: &Pack<E>) -> Pack<E> {
+        let mut rates = Pack::ZERO;
+        if self.spec.wide_a {
+            return rates;
+        }
+        for (i, rate) in rates.0[..count].iter_mut().enumerate() {
+            *rate = self.a[(first + i) % self.size[0]];
+        }
+        V::load(steps).mul(V::load(&rates)).exp().pack()
+    }
+
+    /// Moves a state by one step; the products with C, to be added up.
+    #[inline(always)]
+    fn advance<V: Lanes<E>>(&self, row: &Row<E>, state: &mut [E]) -> V {
+        let n = state.len();
+        let wide = self.spec.wide_a.then(|| &self.a[row.head * n..][..n]);
+        let b = &self.b[row.shared..row.shared + n];
+        let c = &self.c[row.shared..row.shared + n];
+        let step = V::splat(row.step);
+        let drive = V::splat(row.step * row.x);
+        let mut sum = V::splat(E::ZERO);
+        for m in (0..n).step_by(LANES) {
+            let lanes = m..n.min(m + LANES);
+            let decay = match wide {
+                Some(a) => step.mul(V::first(&a[lanes.clone()])).exp(),
+                None => V::splat(row.decay),
+            };
+            let old = V::first(&state[lanes.clone()]);
+            let b = V::first(&b[lanes.clone()]);
+            let next = decay.mul_add(old, drive.mul(b));
+            sum = next.mul_add(V::first(&c[lanes.clone()]), sum);
+            next.write_first(&mut state[lanes]);
+        }
+        sum
+    }
+}
+
+fn update<E: Computed>(state: T, tensors: &[T; 8], size: [usize; 5], spec: StepSpec) -> [T; 2] {
     let [batch, h, p, g, n] = size;
-    let [state, x, dt, a, b, c, skip, gate, bias] = tensors.each_ref().map(E::values);
+    let [x, dt, a, b, c, skip, gate, bias] = tensors.each_ref().map(E::values);
     let signals = Signals {
         spec,
         size: [h, p, g, n],
@@ -116,10 +234,12 @@ fn update<E: Computed>(tensors: &[T; 9], size: [usize; 5], spec: StepSpec) -> [T
         gate,
         bias,
     };
-    let mut state = state.to_vec();
+    let mut state = owned::<E>(state);
+    // A state that is held elsewhere is copied here.
+    let memory = state.storage_mut::<E>();
     let mut y = vec![E::ZERO; batch * h * p];
     let heads = (TASK / (p * n)).max(1);
-    let (states, outputs) = (Scatter::new(&mut state), Scatter::new(&mut y));
+    let (states, outputs) = (Scatter::new(memory), Scatter::new(&mut y));
     let all = batch * h;
     share(all.div_ceil(heads), &|i| {
         let (first, end) = (i * heads, ((i + 1) * heads).min(all));
@@ -137,10 +257,7 @@ fn update<E: Computed>(tensors: &[T; 9], size: [usize; 5], spec: StepSpec) -> [T
             y,
         });
     });
-    [
-        from_vec(y, [batch, h, p]),
-        from_vec(state, [batch, h, p, n]),
-    ]
+    [from_vec(y, [batch, h, p]), state]
 }
 
 impl StateUpdateBackend for Flex {
@@ -154,11 +271,10 @@ impl StateUpdateBackend for Flex {
             (true, DType::F64) => Self::float_matmul(x.dt, load(x.projection, dtype)),
             (true, _) => Self::few_rows(load(x.dt, dtype), x.projection, false),
         };
-        let tensors =
-            [x.state, x.x, dt, x.a, x.b, x.c, x.skip, x.gate, x.bias].map(|t| load(t, dtype));
+        let tensors = [x.x, dt, x.a, x.b, x.c, x.skip, x.gate, x.bias].map(|t| load(t, dtype));
         let [y, state] = match dtype {
-            DType::F64 => update::<f64>(&tensors, size, spec),
-            _ => update::<f32>(&tensors, size, spec),
+            DType::F64 => update::<f64>(x.state, &tensors, size, spec),
+            _ => update::<f32>(x.state, &tensors, size, spec),
         };
         Updated {
             y: cast(y, stored),
