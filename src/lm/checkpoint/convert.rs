@@ -90,7 +90,11 @@ pub fn convert(
     let described = config::read(from)?;
     let source = source::open(from)?;
     // Parameters are made when they are used: this takes no memory.
-    check(&described.config.init(&Device::flex())?, &source, from)?;
+    #[cfg(feature = "flex")]
+    let device = Device::flex();
+    #[cfg(not(feature = "flex"))]
+    let device = Device::default();
+    check(&described.config.init(&device)?, &source, from)?;
     let written = storage.unwrap_or_else(|| source.storage());
     let text = describe::write(&described.config, format, &described.eos, written.torch())?;
     if to.exists() {

@@ -3,7 +3,11 @@
 //! Weights (in, out): a cube takes some neighbouring outputs, its units share the inputs. Weights (out,
 //! in), or (in, out) that lie in memory so: see [`out_in`]. Shared sums are added in a fixed order.
 
+// Fusion composes what stands around a product.
+#[cfg_attr(feature = "fusion", allow(dead_code))]
 mod out_in;
+#[cfg(not(feature = "fusion"))]
+mod step;
 
 use burn::backend::{TensorMetadata, cubecl::dtype_to_storage_type, tensor::FloatTensor};
 use burn::tensor::DType;
@@ -11,7 +15,8 @@ use burn_cubecl::{CubeBackend, kernel::into_contiguous, tensor::CubeTensor};
 use cubecl::prelude::*;
 
 use out_in::Surroundings;
-pub use out_in::step;
+#[cfg(not(feature = "fusion"))]
+pub use step::step;
 
 use super::backend::DenseBackend;
 use crate::ops::cube::{cubes, empty};

@@ -7,14 +7,12 @@
 #![allow(clippy::collapsible_if)]
 
 use burn::backend::{TensorMetadata, cubecl::dtype_to_storage_type};
-use burn::tensor::{DType, Tensor};
+use burn::tensor::DType;
 use burn_cubecl::{kernel::into_contiguous, tensor::CubeTensor};
 use cubecl::prelude::*;
 
-use super::super::FEW_ROWS_GPU;
-use super::super::step::{Around, ConvAfter};
-use super::{UNITS, halfway, transposed, whole};
-use crate::ops::cube::{cubes, empty, nothing, planes_of_32, primitive, sigmoid, tensor};
+use super::{UNITS, halfway, whole};
+use crate::ops::cube::{cubes, empty, nothing, planes_of_32, sigmoid};
 
 /// Units that share an output.
 const LANES: usize = 32;
@@ -257,24 +255,25 @@ fn out_in_kernel<W: Float, N: Size>(
 /// What stands around a product, on the GPU.
 #[derive(Default)]
 pub struct Surroundings {
-    norm: Option<Norm>,
-    bias: Option<CubeTensor>,
-    conv: Option<Conv>,
-    residual: Option<CubeTensor>,
+    pub norm: Option<Norm>,
+    pub bias: Option<CubeTensor>,
+    pub conv: Option<Conv>,
+    pub residual: Option<CubeTensor>,
 }
 
-struct Norm {
-    scale: CubeTensor,
-    eps: f64,
+pub struct Norm {
+    pub scale: CubeTensor,
+    pub eps: f64,
     /// With whether the norm comes before it.
-    gate: Option<(CubeTensor, bool)>,
+    pub gate: Option<(CubeTensor, bool)>,
 }
 
-struct Conv {
-    start: usize,
-    taps: CubeTensor,
-    offset: Option<CubeTensor>,
-    past: CubeTensor,
+pub struct Conv {
+    /// The first output.
+    pub start: usize,
+    pub taps: CubeTensor,
+    pub offset: Option<CubeTensor>,
+    pub past: CubeTensor,
 }
 
 /// x (r, in) times a weight (out, in), contiguous.
@@ -349,49 +348,4 @@ pub fn product(x: CubeTensor, weight: CubeTensor, around: Surroundings) -> CubeT
         );
     }
     y
-}
-
-/// The step in one launch, where the tensors are on a GPU and the kernel takes as many rows.
-pub fn step(
-    x: &Tensor<2>,
-    weight: &Tensor<2>,
-    around: &Around,
-) -> Option<(Tensor<2>, Option<Tensor<3>>)> {
-    let weight = transposed(&primitive(weight)?)?;
-    let strided = |conv: &ConvAfter| !own(&conv.past).is_contiguous();
-    let rows = x.dims()[0];
-    // Of strided inputs before, a copy would be written.
-    if primitive(x).is_none()
-        || rows > FEW_ROWS_GPU
-        || !matches!(weight.dtype, DType::F32 | DType::BF16 | DType::F16)
-        || around.conv.as_ref().is_some_and(strided)
-    {
-        return None;
-    }
-    let surroundings = Surroundings {
-        norm: around.norm.as_ref().map(|norm| Norm {
-            scale: own(&norm.weight),
-            eps: norm.eps,
-            gate: norm
-                .gate
-                .as_ref()
-                .map(|gate| (own(gate), norm.norm_before_gate)),
-        }),
-        bias: around.bias.as_ref().map(own),
-        conv: around.conv.as_ref().map(|conv| Conv {
-            start: conv.start,
-            taps: own(&conv.weight),
-            offset: conv.bias.as_ref().map(own),
-            past: own(&conv.past),
-        }),
-        residual: around.residual.as_ref().map(own),
-    };
-    let y = product(own(x), weight, surroundings);
-    let past = around.conv.as_ref().map(|conv| conv.past.clone());
-    Some((tensor(y, x), past))
-}
-
-/// The memory of a tensor of the same device as x.
-fn own<const D: usize>(t: &Tensor<D>) -> CubeTensor {
-    primitive(t).expect("dense_step: all on one device")
 }
