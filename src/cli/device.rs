@@ -71,8 +71,8 @@ fn opened(name: &str, on_stdout: bool) -> Result<Device> {
     Ok(device)
 }
 
-/// Waits until the devices have done all they were asked to, freeing memory included: a driver that
-/// goes away with the process must not be called any more.
+/// Waits until the devices have done what this thread asked of them, freeing memory included: a driver
+/// that goes away with the process must not be called any more.
 pub fn settle() {
     let opened = OPENED.lock().unwrap_or_else(|e| e.into_inner());
     for device in opened.iter() {

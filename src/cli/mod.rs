@@ -101,13 +101,14 @@ fn command_line(program: &str) -> String {
 
 /// Ends a program: 0, or 1 with the message on stderr.
 pub fn finish(result: Result<()>) -> ExitCode {
-    settle();
-    match result {
+    let code = match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             log::logger().flush();
             eprintln!("error: {e}");
             ExitCode::FAILURE
         }
-    }
+    };
+    settle();
+    code
 }

@@ -25,6 +25,7 @@ use super::depthwise::DepthwiseConv;
 use super::projection::{by_output, project, project_columns, project_part};
 use super::recompute::{again, strategy, with};
 use crate::ops::dense::{Around, ConvAfter, NormBefore, WeightLayout, dense, dense_step};
+use crate::ops::overwrite::copied;
 use crate::ops::part::last_part;
 use crate::ops::{ChannelStep, SelectiveScanInput, selective_scan, selective_state_update};
 
@@ -320,7 +321,8 @@ impl Mamba {
     }
 
     /// One token of each sequence of a residual stream r, (b, m): r + block(norm(r)) and the state
-    /// after it, as [`forward`](Self::forward) gives them, in four kernels on a GPU.
+    /// after it, as [`forward`](Self::forward) gives them; of a single sequence four kernels on a
+    /// GPU, where the block is [frozen](Self::frozen).
     ///
     /// # Panics
     /// If the shapes do not fit together, and on a device with gradients.
@@ -332,6 +334,10 @@ impl Mamba {
     ) -> (Tensor<2>, MambaState) {
         let [d, n] = self.a_log.lazy_shape().dims();
         let [rank, _] = self.dt_proj.weight.lazy_shape().dims();
+        let before = match state.in_place {
+            true => state.conv,
+            false => copied(state.conv),
+        };
         let (taps, offset) = self.conv1d.taps();
         let bias = |layer: &Linear| layer.bias.as_ref().map(Param::val);
         let (xz, conv) = dense_step(
@@ -344,7 +350,7 @@ impl Mamba {
                     start: 0,
                     weight: taps,
                     bias: offset,
-                    past: state.conv,
+                    past: before,
                 }),
                 residual: None,
             },

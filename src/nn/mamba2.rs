@@ -29,6 +29,7 @@ use super::norm::EPSILON;
 use super::projection::{by_output, project};
 use super::recompute::{again, strategy, with};
 use crate::ops::dense::{Around, ConvAfter, NormBefore, dense_step};
+use crate::ops::overwrite::copied;
 use crate::ops::part::last_part;
 use crate::ops::{HeadStep, SsdInput, rms_norm, selective_state_update_heads, ssd};
 
@@ -343,8 +344,8 @@ impl Mamba2 {
     }
 
     /// One token of each sequence of a residual stream r, (b, m): r + block(norm(r)) and the state
-    /// after it, as [`forward`](Self::forward) gives them, in three kernels on a GPU (four with groups
-    /// in the gated norm or a path past the scan).
+    /// after it, as [`forward`](Self::forward) gives them; of a single sequence three kernels on a
+    /// GPU, where the block is [frozen](Self::frozen) and its norm takes all channels at once.
     ///
     /// # Panics
     /// If the shapes do not fit together, and on a device with gradients.
@@ -360,6 +361,10 @@ impl Mamba2 {
         let channels = c.d_conv_channels();
         let past = e - d;
         let in_place = state.in_place;
+        let before = match state.in_place {
+            true => state.conv,
+            false => copied(state.conv),
+        };
         let (taps, offset) = self.conv1d.taps();
         let bias = |layer: &Linear| layer.bias.as_ref().map(Param::val);
         let (all, conv) = dense_step(
@@ -372,7 +377,7 @@ impl Mamba2 {
                     start: 2 * past + d,
                     weight: taps,
                     bias: offset,
-                    past: state.conv,
+                    past: before,
                 }),
                 residual: None,
             },

@@ -64,18 +64,9 @@ pub fn cast(t: T, dtype: DType) -> T {
     }
 }
 
-/// Contiguous, in the type to compute in.
+/// Contiguous, in the type to compute in, with no other numbers in its memory.
 pub fn load(t: T, dtype: DType) -> T {
     cast(t, dtype).to_contiguous()
-}
-
-/// As [`load`], with no numbers around it in its memory: to be written into as a whole.
-pub fn owned<E: Computed>(t: T) -> T {
-    let t = load(t, E::dtype());
-    match t.storage::<E>().len() == t.layout().num_elements() {
-        true => t,
-        false => from_vec(E::values(&t).to_vec(), t.layout().shape().clone()),
-    }
 }
 
 /// Contiguous 32-bit integers.

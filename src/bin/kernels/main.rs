@@ -108,14 +108,15 @@ fn main() -> ExitCode {
                 bench::run(&device, &options);
             }),
     };
-    settle();
-    match result {
+    let code = match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             eprintln!("error: {message}");
             ExitCode::FAILURE
         }
-    }
+    };
+    settle();
+    code
 }
 
 fn run_check(device: &Device, quick: bool, seed: Option<u64>) -> Result<(), String> {

@@ -234,6 +234,12 @@ impl LanguageModel {
             None => self.backbone.layers.iter().map(|_| None).collect(),
         };
         let mask: Option<Tensor<3>> = mask.map(|mask| mask.unsqueeze_dim(2));
+        assert!(
+            before.len() == self.backbone.layers.len(),
+            "the state has {} layers, the model {}",
+            before.len(),
+            self.backbone.layers.len()
+        );
         let mut layers = Vec::with_capacity(before.len());
         let mut residual = self.backbone.embedding.forward(ids).cast(FloatDType::F32);
         let eps = self.config.norm_epsilon;

@@ -8,7 +8,7 @@ use super::backend::DenseBackend;
 use super::cpu::{Stored, few_rows};
 use super::step::{Around, normed};
 use crate::ops::causal_conv1d::cpu_step;
-use crate::ops::flex::{Computed, from_vec, load, owned, primitive, tensor};
+use crate::ops::flex::{Computed, from_vec, load, primitive, tensor};
 
 type T = FloatTensor<Flex>;
 
@@ -67,7 +67,7 @@ pub fn step(x: Tensor<2>, weight: Tensor<2>, around: Around) -> (Tensor<2>, Opti
         let [d, k] = conv.weight.dims();
         let taps = numbers(conv.weight);
         let offset = conv.bias.map(numbers);
-        let mut past = owned::<f32>(own(conv.past));
+        let mut past = numbers(conv.past);
         // Inputs that are held elsewhere are copied here.
         let before = past.storage_mut::<f32>().chunks_exact_mut((k - 1) * d);
         for (y, before) in y.chunks_exact_mut(outputs).zip(before) {

@@ -150,16 +150,27 @@ fn check(x: &Tensor<2>, weight: &Tensor<2>, around: &Around) {
             "dense_step: {name} must be {letters} = {wanted:?}, but it is {found:?}"
         );
     };
+    let single = |name: &str, dtype: DType| {
+        assert!(
+            dtype == DType::F32,
+            "dense_step: {name} must be f32, but it is {dtype:?}"
+        );
+    };
     if let Some(norm) = &around.norm {
+        single("the scale of the norm", norm.weight.dtype());
         fits("the scale of the norm", &norm.weight.dims(), "(in)", &[k]);
         if let Some(gate) = &norm.gate {
+            single("the gate", gate.dtype());
             fits("the gate", &gate.dims(), "(r, in)", &[rows, k]);
         }
     }
     if let Some(bias) = &around.bias {
+        single("bias", bias.dtype());
         fits("bias", &bias.dims(), "(out)", &[outputs]);
     }
     if let Some(conv) = &around.conv {
+        single("taps", conv.weight.dtype());
+        single("past", conv.past.dtype());
         let [d, taps] = conv.weight.dims();
         assert!(
             taps > 1 && d > 0 && conv.start + d <= outputs,
@@ -174,10 +185,12 @@ fn check(x: &Tensor<2>, weight: &Tensor<2>, around: &Around) {
             &[rows, taps - 1, d],
         );
         if let Some(bias) = &conv.bias {
+            single("the convolution's bias", bias.dtype());
             fits("the convolution's bias", &bias.dims(), "(d)", &[d]);
         }
     }
     if let Some(residual) = &around.residual {
+        single("residual", residual.dtype());
         fits("residual", &residual.dims(), "(r, out)", &[rows, outputs]);
     }
 }

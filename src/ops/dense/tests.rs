@@ -182,10 +182,16 @@ fn steps(sizes: [usize; 3], parts: usize, dtype: FloatDType, device: &Device) {
         residual: has(5).then(|| on(&residual, &[rows, n]).reshape([rows, n])),
     };
     let input = on(&x, &[rows, k]).reshape([rows, k]);
-    // As the kernel of a GPU reads it, and for every fifth choice as it does not.
+    // Output by output in memory, and for every fifth choice input by input.
     let stored = match parts % 5 {
         4 => stored,
-        _ => copied(stored.transpose()).transpose(),
+        _ => {
+            let turned: Vec<f64> = (0..k * n).map(|i| w[i % k * n + i / k]).collect();
+            on(&turned, &[k * n])
+                .reshape([n, k])
+                .cast(dtype)
+                .transpose()
+        }
     };
     let (y, last) = dense_step(input, stored, around);
 
@@ -256,8 +262,9 @@ fn all_steps(device: &Device, parts: impl IntoIterator<Item = usize>, dtypes: &[
             }
         }
     }
-    // More than the kernel of a GPU takes.
+    // More than the kernels take, of a GPU and of a CPU.
     steps([12, 50, 40], 63, FloatDType::F32, device);
+    steps([20, 50, 40], 63, FloatDType::F32, device);
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub fn overwrite<const D: usize>(target: Tensor<D>, source: Tensor<D>) -> Tensor
     ))
 }
 
-/// The values of `source` in contiguous memory that nobody else holds.
+/// The values of `source`; on a GPU in contiguous memory that nobody else holds, elsewhere `source`.
 pub fn copied<const D: usize>(source: Tensor<D>) -> Tensor<D> {
     // Along one axis: with several, a GPU may get padded rows.
     let count = source.shape().num_elements();

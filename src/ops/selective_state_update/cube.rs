@@ -4,13 +4,14 @@
 // What is decided at compile time stays apart from what units decide.
 #![allow(clippy::collapsible_if)]
 
-use burn::backend::{TensorMetadata, cubecl::dtype_to_storage_type};
+use burn::backend::{TensorMetadata, cubecl::dtype_to_storage_type, ops::FloatTensorOps};
+use burn::tensor::FloatDType;
 use burn_cubecl::{CubeBackend, kernel::into_contiguous};
 use cubecl::prelude::*;
 
 use super::backend::{Operands, StateUpdateBackend, StepSpec, Updated};
 use crate::ops::cube::{cubes, empty, nothing, sigmoid, softplus};
-use crate::ops::dense::DenseBackend;
+use crate::ops::dense::{DenseBackend, FEW_ROWS_GPU};
 
 /// Units of a cube.
 const UNITS: usize = 128;
@@ -226,7 +227,15 @@ impl StateUpdateBackend for CubeBackend {
         let vectors = n / width;
         let lanes = vectors.next_power_of_two().min(32);
         if spec.projected && x.dt.shape()[1] > FACTORS * lanes {
-            x.dt = Self::few_rows(x.dt, x.projection.clone(), false);
+            let low = Self::float_cast(x.dt, FloatDType::F32);
+            let product = match batch <= FEW_ROWS_GPU {
+                true => Self::few_rows(low, x.projection.clone(), false),
+                false => {
+                    let projection = Self::float_cast(x.projection.clone(), FloatDType::F32);
+                    Self::float_matmul(low, projection)
+                }
+            };
+            x.dt = Self::float_cast(product, signals.into());
             spec.projected = false;
         }
         let form = Form {

@@ -5,7 +5,7 @@ use burn::tensor::DType;
 
 use super::backend::{Operands, StateUpdateBackend, StepSpec, Updated};
 use crate::ops::dense::DenseBackend;
-use crate::ops::flex::{Computed, cast, compute_type, from_vec, load, owned};
+use crate::ops::flex::{Computed, cast, compute_type, from_vec, load};
 use crate::ops::simd::{Kernel, LANES, Lanes, Pack, Scatter};
 use crate::ops::team::share;
 
@@ -234,7 +234,7 @@ fn update<E: Computed>(state: T, tensors: &[T; 8], size: [usize; 5], spec: StepS
         gate,
         bias,
     };
-    let mut state = owned::<E>(state);
+    let mut state = load(state, E::dtype());
     // A state that is held elsewhere is copied here.
     let memory = state.storage_mut::<E>();
     let mut y = vec![E::ZERO; batch * h * p];

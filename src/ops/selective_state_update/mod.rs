@@ -240,6 +240,7 @@ fn check_channels(state: &Tensor<3>, step: &ChannelStep) {
     let (letters, width) = match &step.dt_proj {
         Some(projection) => {
             let [r, channels] = projection.dims();
+            assert!(r > 0, "selective_state_update: dt_proj is empty");
             fits("dt_proj", &[channels], "(r, d)", &[d]);
             ("(b, r)", r)
         }

@@ -215,6 +215,9 @@ fn check(dtype: DType, device: &Device, tolerance: f64) {
                 channels(size, optional, rank, dtype, device, tolerance);
             }
         }
+        // More than a unit of a GPU holds, of few rows and of many.
+        channels([3, 20, 1], optional, 70, dtype, device, tolerance);
+        channels([9, 20, 1], optional, 70, dtype, device, tolerance);
         for size in [
             [1, 1, 1, 1, 1],
             [2, 6, 5, 3, 7],
