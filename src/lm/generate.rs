@@ -289,19 +289,39 @@ mod tests {
     use crate::nn::state_dict;
     use crate::nn::{Mamba2Config, MambaConfig};
 
-    fn configs() -> [LanguageModelConfig; 2] {
+    fn configs() -> [LanguageModelConfig; 4] {
         let one = MixerConfig::Mamba1(MambaConfig {
             d_model: 16,
             d_state: 4,
             ..MambaConfig::default()
         });
-        let two = MixerConfig::Mamba2(Mamba2Config {
+        let two = Mamba2Config {
             d_model: 16,
             d_state: 8,
             headdim: 8,
             ..Mamba2Config::default()
-        });
-        [one, two].map(|mixer| LanguageModelConfig::new(2, 40, mixer))
+        };
+        let groups = Mamba2Config {
+            d_ssm: Some(16),
+            ngroups: 2,
+            bias: true,
+            D_has_hdim: true,
+            norm_before_gate: true,
+            dt_limit: (0.001, 0.05),
+            ..two.clone()
+        };
+        let plain = Mamba2Config {
+            rmsnorm: false,
+            ..two.clone()
+        };
+        let [two, groups, plain] = [two, groups, plain].map(MixerConfig::Mamba2);
+        let of = |mixer| LanguageModelConfig::new(2, 40, mixer);
+        let with_mlp = LanguageModelConfig {
+            d_intermediate: 24,
+            tie_embeddings: false,
+            ..of(groups)
+        };
+        [of(one), of(two), with_mlp, of(plain)]
     }
 
     #[test]
