@@ -3,6 +3,7 @@
 use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 
 use super::{Around, ConvAfter, FEW_ROWS, NormBefore, WeightLayout, dense, dense_step};
+#[cfg(all(feature = "wgpu", not(feature = "fusion")))]
 use crate::ops::overwrite::copied;
 use crate::ops::simd::testing::{Random, error};
 
