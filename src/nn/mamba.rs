@@ -22,10 +22,9 @@ use burn::tensor::{Device, Distribution, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::depthwise::DepthwiseConv;
-use super::projection::{by_output, project, project_columns, project_part};
+use super::projection::{by_output, project, project_columns, project_convolved, project_part};
 use super::recompute::{again, strategy, with};
-use crate::ops::dense::{Around, ConvAfter, NormBefore, WeightLayout, dense, dense_step};
-use crate::ops::overwrite::copied;
+use crate::ops::dense::{Around, NormBefore, WeightLayout, dense, dense_step};
 use crate::ops::part::last_part;
 use crate::ops::{ChannelStep, SelectiveScanInput, selective_scan, selective_state_update};
 
@@ -334,27 +333,16 @@ impl Mamba {
     ) -> (Tensor<2>, MambaState) {
         let [d, n] = self.a_log.lazy_shape().dims();
         let [rank, _] = self.dt_proj.weight.lazy_shape().dims();
-        let before = match state.in_place {
-            true => state.conv,
-            false => copied(state.conv),
-        };
-        let (taps, offset) = self.conv1d.taps();
-        let bias = |layer: &Linear| layer.bias.as_ref().map(Param::val);
-        let (xz, conv) = dense_step(
+        let (xz, conv) = project_convolved(
+            &self.in_proj,
+            &self.conv1d,
+            0,
             r.clone(),
-            self.in_proj.weight.val(),
-            Around {
-                norm: Some(norm),
-                bias: bias(&self.in_proj),
-                conv: Some(ConvAfter {
-                    start: 0,
-                    weight: taps,
-                    bias: offset,
-                    past: before,
-                }),
-                residual: None,
-            },
+            norm,
+            state.conv,
+            state.in_place,
         );
+        let bias = |layer: &Linear| layer.bias.as_ref().map(Param::val);
         let x = last_part(xz.clone(), 0, d);
         let projected = dense(x.clone(), self.x_proj.weight.val(), WeightLayout::InOut);
         let (y, ssm) = selective_state_update(
@@ -380,7 +368,7 @@ impl Mamba {
         };
         let (r, _) = dense_step(y, self.out_proj.weight.val(), around);
         let state = MambaState {
-            conv: conv.expect("there is a convolution"),
+            conv,
             ssm,
             in_place: state.in_place,
         };

@@ -26,10 +26,9 @@ use serde::{Deserialize, Serialize};
 use super::depthwise::DepthwiseConv;
 use super::mamba::{initial_dt, linear};
 use super::norm::EPSILON;
-use super::projection::{by_output, project};
+use super::projection::{by_output, project, project_convolved};
 use super::recompute::{again, strategy, with};
-use crate::ops::dense::{Around, ConvAfter, NormBefore, dense_step};
-use crate::ops::overwrite::copied;
+use crate::ops::dense::{Around, NormBefore, dense_step};
 use crate::ops::part::last_part;
 use crate::ops::{HeadStep, SsdInput, rms_norm, selective_state_update_heads, ssd};
 
@@ -361,26 +360,14 @@ impl Mamba2 {
         let channels = c.d_conv_channels();
         let past = e - d;
         let in_place = state.in_place;
-        let before = match state.in_place {
-            true => state.conv,
-            false => copied(state.conv),
-        };
-        let (taps, offset) = self.conv1d.taps();
-        let bias = |layer: &Linear| layer.bias.as_ref().map(Param::val);
-        let (all, conv) = dense_step(
+        let (all, conv) = project_convolved(
+            &self.in_proj,
+            &self.conv1d,
+            2 * past + d,
             r.clone(),
-            self.in_proj.weight.val(),
-            Around {
-                norm: Some(norm),
-                bias: bias(&self.in_proj),
-                conv: Some(ConvAfter {
-                    start: 2 * past + d,
-                    weight: taps,
-                    bias: offset,
-                    past: before,
-                }),
-                residual: None,
-            },
+            norm,
+            state.conv,
+            in_place,
         );
         let part = |start: usize, len: usize| last_part(all.clone(), start, len);
         let z = part(2 * past, d);
@@ -397,7 +384,7 @@ impl Mamba2 {
         );
         let y = y.reshape([b, d]);
         let mut around = Around {
-            bias: bias(&self.out_proj),
+            bias: self.out_proj.bias.as_ref().map(Param::val),
             residual: Some(r),
             ..Around::default()
         };
@@ -423,7 +410,7 @@ impl Mamba2 {
         };
         let (r, _) = dense_step(y, self.out_proj.weight.val(), around);
         let state = Mamba2State {
-            conv: conv.expect("there is a convolution"),
+            conv,
             ssm,
             in_place,
         };

@@ -1,11 +1,13 @@
 //! Linear layers whose weights may be stored in half precision. They keep for gradients what their
 //! inputs do.
 
+use burn::module::Param;
 use burn::nn::Linear;
 use burn::tensor::Tensor;
 
+use super::depthwise::DepthwiseConv;
 use super::recompute::{strategy, with};
-use crate::ops::dense::{WeightLayout, dense};
+use crate::ops::dense::{Around, ConvAfter, NormBefore, WeightLayout, dense, dense_step};
 use crate::ops::is_cpu;
 use crate::ops::overwrite::copied;
 
@@ -35,6 +37,34 @@ pub fn project_columns(layer: &Linear, x: Tensor<3>, start: usize, len: usize) -
         Some(bias) => y + with(bias.val(), how).narrow(0, start, len).unsqueeze(),
         None => y,
     }
+}
+
+/// What blocks begin a single token with, (b, m): a norm, a layer, and a convolution of its outputs
+/// from `start` on after the inputs `past`, (b, k-1, d). Gives all outputs and the last inputs, on a
+/// GPU in the memory of `past` if `in_place`.
+pub fn project_convolved(
+    layer: &Linear,
+    conv: &DepthwiseConv,
+    start: usize,
+    r: Tensor<2>,
+    norm: NormBefore,
+    past: Tensor<3>,
+    in_place: bool,
+) -> (Tensor<2>, Tensor<3>) {
+    let (weight, bias) = conv.taps();
+    let around = Around {
+        norm: Some(norm),
+        bias: layer.bias.as_ref().map(Param::val),
+        conv: Some(ConvAfter {
+            start,
+            weight,
+            bias,
+            past: if in_place { past } else { copied(past) },
+        }),
+        residual: None,
+    };
+    let (y, last) = dense_step(r, layer.weight.val(), around);
+    (y, last.expect("there is a convolution"))
 }
 
 /// The layer with its weight in memory output by output, which a GPU multiplies a few rows with

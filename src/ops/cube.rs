@@ -4,9 +4,7 @@
 use burn::backend::cubecl::dtype_to_storage_type;
 #[cfg(not(feature = "fusion"))]
 use burn::backend::{BackendTensor, DispatchTensor, DispatchTensorKind};
-#[cfg(not(feature = "fusion"))]
-use burn::tensor::Tensor;
-use burn::tensor::{DType, Shape};
+use burn::tensor::{DType, Shape, Tensor};
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
@@ -20,6 +18,12 @@ pub fn primitive<const D: usize>(t: &Tensor<D>) -> Option<CubeTensor> {
         DispatchTensorKind::Cube(BackendTensor::Float(tensor)) => Some(tensor),
         _ => None,
     }
+}
+
+/// Fusion hides the memory of tensors.
+#[cfg(feature = "fusion")]
+pub fn primitive<const D: usize>(_: &Tensor<D>) -> Option<CubeTensor> {
+    None
 }
 
 /// The other way, for a device that `like` is on.

@@ -78,6 +78,10 @@ pub fn close_sum(what: &str, got: &[f64], want: &[f64], tolerance: f64, terms: u
     }
 }
 
+pub fn silu(x: f64) -> f64 {
+    x / (1.0 + (-x).exp())
+}
+
 pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }

@@ -40,6 +40,15 @@ pub struct Grads<T> {
     pub initial: Vec<T>,
 }
 
+/// Tap j of at most sixteen channels, whose weights are (channels, k).
+#[inline(always)]
+fn tap<T: Real>(weight: &[T], j: usize, k: usize) -> Pack<T> {
+    let mut tap = Pack::ZERO;
+    let of_channels = weight[j..].iter().step_by(k);
+    tap.0.iter_mut().zip(of_channels).for_each(|(t, w)| *t = *w);
+    tap
+}
+
 impl<'a, T: Real> Signals<'a, T> {
     pub fn new(
         size: [usize; 4],
@@ -54,9 +63,8 @@ impl<'a, T: Real> Signals<'a, T> {
         let mut taps = vec![Pack::ZERO; d.div_ceil(LANES) * k];
         let strips = weight.chunks(LANES * k).zip(taps.chunks_exact_mut(k));
         for (weight, taps) in strips {
-            for (j, tap) in taps.iter_mut().enumerate() {
-                let of_channels = weight[j..].iter().step_by(k);
-                tap.0.iter_mut().zip(of_channels).for_each(|(t, w)| *t = *w);
+            for (j, slot) in taps.iter_mut().enumerate() {
+                *slot = tap(weight, j, k);
             }
         }
         let bias = match bias {
@@ -290,12 +298,7 @@ impl<T: Real> Kernel<T> for Step<'_, T> {
         for start in (0..d).step_by(LANES) {
             let strip = start..d.min(start + LANES);
             let weight = &self.weight[start * k..strip.end * k];
-            let tap = |j: usize| {
-                let mut tap = Pack::ZERO;
-                let of_channels = weight[j..].iter().step_by(k);
-                tap.0.iter_mut().zip(of_channels).for_each(|(t, w)| *t = *w);
-                V::load(&tap)
-            };
+            let tap = |j: usize| V::load(&tap(weight, j, k));
             let mut v = match self.bias {
                 Some(bias) => V::first(&bias[strip.clone()]),
                 None => V::splat(T::ZERO),

@@ -5,7 +5,7 @@
 //! added to outputs in the cache, or four outputs that are each a scalar product. The processor's own
 //! prefetcher loses such streams at every row, so rows are asked for ahead. With threads that wait
 //! awake (see [`team`](crate::ops::team)) two cores of a Xeon (Sapphire Rapids) read f32 weights at
-//! 22 GB/s, of 24 that they read at most, bf16 weights at 18; two of an EPYC read either at 30.
+//! 22 GB/s, of 24 that they read at most; bf16 weights at 18.
 
 use std::ops::Range;
 

@@ -6,6 +6,7 @@ use super::{Around, ConvAfter, FEW_ROWS, NormBefore, WeightLayout, dense, dense_
 #[cfg(all(feature = "wgpu", not(feature = "fusion")))]
 use crate::ops::overwrite::copied;
 use crate::ops::simd::testing::{Random, error};
+use crate::ops::testing::silu;
 
 fn sums(x: &[f64], w: &[f64], [rows, k, n]: [usize; 3], layout: WeightLayout) -> Vec<f64> {
     let at = |i: usize, j: usize| match layout {
@@ -135,10 +136,6 @@ fn gradients_flow_to_both_operands() {
             assert!((0..3).all(|j| (dw[at(i, j)] - wanted).abs() < 1e-6));
         }
     }
-}
-
-fn silu(v: f64) -> f64 {
-    v / (1.0 + (-v).exp())
 }
 
 /// A step of `[rows, k, n]` with the parts that the bits of `parts` choose, against sums in f64.

@@ -11,7 +11,6 @@ use cubecl::prelude::*;
 
 use super::backend::{Operands, StateUpdateBackend, StepSpec, Updated};
 use crate::ops::cube::{cubes, empty, nothing, sigmoid, softplus};
-use crate::ops::dense::{DenseBackend, FEW_ROWS_GPU};
 
 /// Units of a cube.
 const UNITS: usize = 128;
@@ -228,14 +227,8 @@ impl StateUpdateBackend for CubeBackend {
         let lanes = vectors.next_power_of_two().min(32);
         if spec.projected && x.dt.shape()[1] > FACTORS * lanes {
             let low = Self::float_cast(x.dt, FloatDType::F32);
-            let product = match batch <= FEW_ROWS_GPU {
-                true => Self::few_rows(low, x.projection.clone(), false),
-                false => {
-                    let projection = Self::float_cast(x.projection.clone(), FloatDType::F32);
-                    Self::float_matmul(low, projection)
-                }
-            };
-            x.dt = Self::float_cast(product, signals.into());
+            let projection = Self::float_cast(x.projection.clone(), FloatDType::F32);
+            x.dt = Self::float_cast(Self::float_matmul(low, projection), signals.into());
             spec.projected = false;
         }
         let form = Form {

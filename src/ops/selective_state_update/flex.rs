@@ -64,10 +64,9 @@ impl<E: Computed> Kernel<E> for Heads<'_, E> {
                 let mut past = Pack::ZERO;
                 for (i, row) in (from..to).enumerate() {
                     let x = of.x[first * p + row];
-                    let lane = at.index - first - start;
                     let of_row = Row {
-                        step: steps.0[lane],
-                        decay: decays.0[lane],
+                        step: steps.0[at.lane],
+                        decay: decays.0[at.lane],
                         x,
                         head: at.head,
                         shared: at.shared,
@@ -98,8 +97,8 @@ impl<E: Computed> Kernel<E> for Heads<'_, E> {
 
 /// A channel of a head, and where the head finds its B and C.
 struct Place {
-    /// Of the head, counted through all samples.
-    index: usize,
+    /// Of the head, counted from the first.
+    lane: usize,
     sample: usize,
     head: usize,
     channel: usize,
@@ -107,12 +106,13 @@ struct Place {
 }
 
 impl Place {
-    fn new<E>(of: &Signals<E>, index: usize) -> Self {
+    /// The first channel of a head, which is counted through all samples.
+    fn new<E>(of: &Signals<E>, head: usize) -> Self {
         let [h, ..] = of.size;
         let mut place = Self {
-            index,
-            sample: index / h,
-            head: index % h,
+            lane: 0,
+            sample: head / h,
+            head: head % h,
             channel: 0,
             shared: 0,
         };
@@ -137,7 +137,7 @@ impl Place {
             return;
         }
         self.channel = 0;
-        self.index += 1;
+        self.lane += 1;
         self.head += 1;
         if self.head == h {
             self.head = 0;

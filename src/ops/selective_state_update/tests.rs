@@ -5,14 +5,10 @@ use burn::tensor::{DType, Device};
 use super::{
     ChannelStep, HeadStep, reference, selective_state_update, selective_state_update_heads,
 };
-use crate::ops::testing::{Random, close, rounded, tensor, values};
+use crate::ops::testing::{Random, close, rounded, silu, tensor, values};
 
 fn softplus(x: f64) -> f64 {
     x.max(0.0) + (-x.abs()).exp().ln_1p()
-}
-
-fn silu(x: f64) -> f64 {
-    x / (1.0 + (-x).exp())
 }
 
 /// Steps per channel of `size` b, d, n, with the optional parts or without, with step sizes of rank

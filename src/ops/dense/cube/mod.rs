@@ -3,8 +3,6 @@
 //! Weights (in, out): a cube takes some neighbouring outputs, its units share the inputs. Weights (out,
 //! in), or (in, out) that lie in memory so: see [`out_in`]. Shared sums are added in a fixed order.
 
-// Fusion composes what stands around a product.
-#[cfg_attr(feature = "fusion", allow(dead_code))]
 mod out_in;
 #[cfg(not(feature = "fusion"))]
 mod step;
@@ -14,11 +12,11 @@ use burn::tensor::DType;
 use burn_cubecl::{CubeBackend, kernel::into_contiguous, tensor::CubeTensor};
 use cubecl::prelude::*;
 
-use out_in::Surroundings;
 #[cfg(not(feature = "fusion"))]
 pub use step::step;
 
 use super::backend::DenseBackend;
+use super::step::Around;
 use crate::ops::cube::{cubes, empty};
 
 /// Units of a cube.
@@ -162,10 +160,10 @@ impl DenseBackend for CubeBackend {
         out_in: bool,
     ) -> FloatTensor<Self> {
         if out_in {
-            return out_in::product(x, into_contiguous(weight), Surroundings::default());
+            return out_in::product(x, into_contiguous(weight), &Around::default());
         }
         if let Some(weight) = transposed(&weight) {
-            return out_in::product(x, weight, Surroundings::default());
+            return out_in::product(x, weight, &Around::default());
         }
         let [rows, k] = x.shape().dims();
         let n = weight.shape()[1];

@@ -7,12 +7,13 @@
 #![allow(clippy::collapsible_if)]
 
 use burn::backend::{TensorMetadata, cubecl::dtype_to_storage_type};
-use burn::tensor::DType;
+use burn::tensor::{DType, Tensor};
 use burn_cubecl::{kernel::into_contiguous, tensor::CubeTensor};
 use cubecl::prelude::*;
 
+use super::super::step::Around;
 use super::{UNITS, halfway, whole};
-use crate::ops::cube::{cubes, empty, nothing, planes_of_32, sigmoid};
+use crate::ops::cube::{cubes, empty, nothing, planes_of_32, primitive, sigmoid};
 
 /// Units that share an output.
 const LANES: usize = 32;
@@ -252,32 +253,8 @@ fn out_in_kernel<W: Float, N: Size>(
     }
 }
 
-/// What stands around a product, on the GPU.
-#[derive(Default)]
-pub struct Surroundings {
-    pub norm: Option<Norm>,
-    pub bias: Option<CubeTensor>,
-    pub conv: Option<Conv>,
-    pub residual: Option<CubeTensor>,
-}
-
-pub struct Norm {
-    pub scale: CubeTensor,
-    pub eps: f64,
-    /// With whether the norm comes before it.
-    pub gate: Option<(CubeTensor, bool)>,
-}
-
-pub struct Conv {
-    /// The first output.
-    pub start: usize,
-    pub taps: CubeTensor,
-    pub offset: Option<CubeTensor>,
-    pub past: CubeTensor,
-}
-
 /// x (r, in) times a weight (out, in), contiguous.
-pub fn product(x: CubeTensor, weight: CubeTensor, around: Surroundings) -> CubeTensor {
+pub fn product(x: CubeTensor, weight: CubeTensor, around: &Around) -> CubeTensor {
     let [rows, k] = x.shape().dims();
     let n = weight.shape()[0];
     let x = into_contiguous(x);
@@ -286,7 +263,7 @@ pub fn product(x: CubeTensor, weight: CubeTensor, around: Surroundings) -> CubeT
     let stored = dtype_to_storage_type(weight.dtype);
     let conv = around.conv.as_ref();
     let [start, channels, taps] = conv.map_or([0; 3], |conv| {
-        let [d, taps] = conv.taps.shape().dims();
+        let [d, taps] = conv.weight.dims();
         [conv.start, d, taps]
     });
     let width = if k.is_multiple_of(4) { 4 } else { 1 };
@@ -294,7 +271,7 @@ pub fn product(x: CubeTensor, weight: CubeTensor, around: Surroundings) -> CubeT
     // The fewest rounds, of equal length.
     let ahead = loads.div_ceil(loads.div_ceil((AHEAD / rows).max(4)));
     let norm = around.norm.as_ref();
-    let gate = norm.and_then(|norm| norm.gate.as_ref());
+    let gate = norm.and_then(|norm| Some((own(norm.gate.as_ref()?), norm.norm_before_gate)));
     let form = Form {
         rows,
         width,
@@ -302,7 +279,7 @@ pub fn product(x: CubeTensor, weight: CubeTensor, around: Surroundings) -> CubeT
         even: k.is_multiple_of(ahead * width * LANES),
         planes: planes_of_32(client.properties()),
         norm: norm.is_some(),
-        gate: match gate {
+        gate: match &gate {
             None => Gate::None,
             Some((_, false)) => Gate::Before,
             Some((_, true)) => Gate::After,
@@ -310,7 +287,7 @@ pub fn product(x: CubeTensor, weight: CubeTensor, around: Surroundings) -> CubeT
         bias: around.bias.is_some(),
         residual: around.residual.is_some(),
         taps,
-        offset: conv.is_some_and(|conv| conv.offset.is_some()),
+        offset: conv.is_some_and(|conv| conv.bias.is_some()),
     };
     let sizes = SizesLaunch::new(
         k / width,
@@ -320,8 +297,8 @@ pub fn product(x: CubeTensor, weight: CubeTensor, around: Surroundings) -> CubeT
         channels,
     );
     let absent = nothing(&x, DType::F32);
-    let present = |t: Option<&CubeTensor>| match t {
-        Some(t) => into_contiguous(t.clone()).into_buffer_arg(),
+    let present = |t: Option<CubeTensor>| match t {
+        Some(t) => into_contiguous(t).into_buffer_arg(),
         None => absent.clone().into_buffer_arg(),
     };
     // SAFETY: inputs and outputs are bounded inside by the sizes.
@@ -334,13 +311,13 @@ pub fn product(x: CubeTensor, weight: CubeTensor, around: Surroundings) -> CubeT
             width,
             x.into_buffer_arg(),
             weight.into_buffer_arg(),
-            present(norm.map(|norm| &norm.scale)),
+            present(norm.map(|norm| own(&norm.weight))),
             present(gate.map(|(gate, _)| gate)),
-            present(around.bias.as_ref()),
-            present(around.residual.as_ref()),
-            present(conv.map(|conv| &conv.taps)),
-            present(conv.and_then(|conv| conv.offset.as_ref())),
-            present(conv.map(|conv| &conv.past)),
+            present(around.bias.as_ref().map(own)),
+            present(around.residual.as_ref().map(own)),
+            present(conv.map(|conv| own(&conv.weight))),
+            present(conv.and_then(|conv| conv.bias.as_ref()).map(own)),
+            present(conv.map(|conv| own(&conv.past))),
             y.clone().into_buffer_arg(),
             sizes,
             form,
@@ -348,4 +325,9 @@ pub fn product(x: CubeTensor, weight: CubeTensor, around: Surroundings) -> CubeT
         );
     }
     y
+}
+
+/// The memory of a tensor of the same device as x.
+pub fn own<const D: usize>(t: &Tensor<D>) -> CubeTensor {
+    primitive(t).expect("dense_step: all on one device")
 }

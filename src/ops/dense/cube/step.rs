@@ -2,11 +2,10 @@
 //! the step is composed.
 
 use burn::tensor::{DType, Tensor};
-use burn_cubecl::tensor::CubeTensor;
 
 use super::super::FEW_ROWS_GPU;
 use super::super::step::{Around, ConvAfter};
-use super::out_in::{Conv, Norm, Surroundings, product};
+use super::out_in::{own, product};
 use super::transposed;
 use crate::ops::cube::{primitive, tensor};
 
@@ -27,30 +26,7 @@ pub fn step(
     {
         return None;
     }
-    let surroundings = Surroundings {
-        norm: around.norm.as_ref().map(|norm| Norm {
-            scale: own(&norm.weight),
-            eps: norm.eps,
-            gate: norm
-                .gate
-                .as_ref()
-                .map(|gate| (own(gate), norm.norm_before_gate)),
-        }),
-        bias: around.bias.as_ref().map(own),
-        conv: around.conv.as_ref().map(|conv| Conv {
-            start: conv.start,
-            taps: own(&conv.weight),
-            offset: conv.bias.as_ref().map(own),
-            past: own(&conv.past),
-        }),
-        residual: around.residual.as_ref().map(own),
-    };
-    let y = product(own(x), weight, surroundings);
+    let y = product(own(x), weight, around);
     let past = around.conv.as_ref().map(|conv| conv.past.clone());
     Some((tensor(y, x), past))
-}
-
-/// The memory of a tensor of the same device as x.
-fn own<const D: usize>(t: &Tensor<D>) -> CubeTensor {
-    primitive(t).expect("dense_step: all on one device")
 }
