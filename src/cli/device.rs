@@ -43,7 +43,8 @@ impl Name {
 
 /// Device by name: `cpu`, `cuda`, `cuda:N` or `wgpu`.
 ///
-/// The first GPU of a process sets the place where compiled kernels are kept (`TGMAMBA_CACHE`, else
+/// With the CPU the process keeps the memory it frees from then on (glibc's `mallopt`): its peak is
+/// the same, and steps are faster. The first GPU of a process sets the place where compiled kernels are kept (`TGMAMBA_CACHE`, else
 /// the user's cache folder) and says so on stdout and in the log.
 ///
 /// # Errors
@@ -64,11 +65,31 @@ static OPENED: Mutex<Vec<Device>> = Mutex::new(Vec::new());
 fn opened(name: &str, on_stdout: bool) -> Result<Device> {
     let device = open(name)?;
     announce(name, on_stdout)?;
+    if crate::ops::is_cpu(&device) {
+        keep_freed_memory();
+    }
     let mut opened = OPENED.lock().unwrap_or_else(|e| e.into_inner());
     if !opened.contains(&device) {
         opened.push(device.clone());
     }
     Ok(device)
+}
+
+/// Lets the program keep what it frees, as GPU backends do: glibc gives arrays of 32 MB and more back
+/// to the system at once and gets them anew page by page, each of which is zeroed first. In steps that
+/// use the same sizes again and again that took a quarter of the time.
+fn keep_freed_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        const AT_ONCE: i32 = 64 << 20;
+        // SAFETY: only parameters of malloc are set. It answers 0 to one it refuses, which costs time
+        // alone.
+        unsafe {
+            libc::mallopt(libc::M_MMAP_MAX, 0);
+            libc::mallopt(libc::M_TRIM_THRESHOLD, -1);
+            libc::mallopt(libc::M_TOP_PAD, AT_ONCE);
+        }
+    }
 }
 
 /// Waits until the devices have done what this thread asked of them, freeing memory included: a driver
