@@ -10,6 +10,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::error::{Error, Result};
+use crate::ops::simd::{Kernel, LANES, Lanes, Real};
 use crate::training::random::stream;
 
 /// How a token is chosen.
@@ -116,13 +117,13 @@ impl Sampler {
         let id = if self.sampling.is_plain() {
             largest(logits)
         } else {
-            let mut logits: Vec<f64> = logits.iter().map(|v| f64::from(*v)).collect();
+            let mut logits = logits.to_vec();
             penalise(&mut logits, &self.seen, penalty);
             match self.sampling.is_greedy() {
                 true => largest(&logits),
                 false => {
-                    let kept = filtered(&logits, &self.sampling);
-                    draw(&kept, self.random.random::<f64>())
+                    let weights = weights(logits, &self.sampling);
+                    draw(&weights, self.random.random::<f64>())
                 }
             }
         };
@@ -132,7 +133,7 @@ impl Sampler {
 }
 
 /// The first of the largest.
-fn largest<T: PartialOrd + Copy>(values: &[T]) -> usize {
+fn largest(values: &[f32]) -> usize {
     let mut best = 0;
     for (i, value) in values.iter().enumerate() {
         if *value > values[best] {
@@ -142,10 +143,11 @@ fn largest<T: PartialOrd + Copy>(values: &[T]) -> usize {
     best
 }
 
-fn penalise(logits: &mut [f64], seen: &[bool], penalty: f64) {
+fn penalise(logits: &mut [f32], seen: &[bool], penalty: f64) {
     if penalty == 1.0 {
         return;
     }
+    let penalty = penalty as f32;
     for (logit, _) in logits.iter_mut().zip(seen).filter(|(_, seen)| **seen) {
         *logit = match *logit < 0.0 {
             true => *logit * penalty,
@@ -154,75 +156,138 @@ fn penalise(logits: &mut [f64], seen: &[bool], penalty: f64) {
     }
 }
 
-/// Tokens that may come, the most likely first, with weights relative to the first.
-fn filtered(logits: &[f64], sampling: &Sampling) -> Vec<(usize, f64)> {
-    // The largest is 0 before it is divided, so that no temperature is too small.
-    let top = logits.iter().fold(f64::NEG_INFINITY, |top, v| top.max(*v));
-    let mut kept: Vec<(usize, f64)> = logits
-        .iter()
-        .map(|logit| (logit - top) / sampling.temperature)
-        .enumerate()
-        .collect();
-    if (1..kept.len()).contains(&sampling.top_k) {
-        let by_size = |a: &(usize, f64), b: &(usize, f64)| b.1.total_cmp(&a.1);
-        let (_, last, _) = kept.select_nth_unstable_by(sampling.top_k - 1, by_size);
-        let last = last.1;
-        kept.retain(|(_, logit)| *logit >= last);
+/// What the probability of each token is proportional to: relative to the most likely one, 0 for those
+/// that the filters leave out.
+fn weights(mut logits: Vec<f32>, sampling: &Sampling) -> Vec<f32> {
+    let likeliest = largest(&logits);
+    if (1..logits.len()).contains(&sampling.top_k) {
+        let mut values = logits.clone();
+        let by_size = |a: &f32, b: &f32| b.total_cmp(a);
+        let (_, last, _) = values.select_nth_unstable_by(sampling.top_k - 1, by_size);
+        let gone = logits.iter_mut().filter(|logit| **logit < *last);
+        gone.for_each(|logit| *logit = f32::NEG_INFINITY);
     }
-    for (_, value) in &mut kept {
-        *value = value.exp();
-    }
-    let total: f64 = kept.iter().map(|(_, weight)| weight).sum();
-    let spare = (1.0 - sampling.top_p) * total;
-    // What is left out below in any case is not worth being put in order: tokens that are too
-    // unlikely for min-p, or together no more than what top-p leaves out.
-    let least = sampling.min_p.max(spare / (2 * kept.len()) as f64);
-    let mut gone = 0.0;
-    kept.retain(|(_, weight)| {
-        let stays = *weight >= least;
-        if !stays {
-            gone += weight;
-        }
-        stays
+    f32::dispatch(Exponentials {
+        top: logits[likeliest],
+        // The largest is 0 before it is divided, so that no temperature is too small.
+        temperature: (sampling.temperature as f32).max(f32::MIN_POSITIVE),
+        values: &mut logits,
     });
-    kept.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-    if sampling.top_p < 1.0 {
-        // From the least likely on, tokens go as long as what they hold together is at most 1 - p.
-        let mut keep = kept.len();
-        while keep > 1 {
-            gone += kept[keep - 1].1;
-            if gone > spare {
-                break;
-            }
-            keep -= 1;
-        }
-        kept.truncate(keep);
+    let mut weights = logits;
+    if sampling.min_p > 0.0 {
+        let unlikely = |weight: f32| f64::from(weight) < sampling.min_p;
+        let gone = weights.iter_mut().filter(|weight| unlikely(**weight));
+        gone.for_each(|weight| *weight = 0.0);
     }
-    kept
+    if sampling.top_p < 1.0 {
+        keep_nucleus(&mut weights, likeliest, sampling.top_p);
+    }
+    weights
+}
+
+/// e^((value − top) / temperature) in place of each value.
+struct Exponentials<'a> {
+    values: &'a mut [f32],
+    top: f32,
+    temperature: f32,
+}
+
+impl Kernel<f32> for Exponentials<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Lanes<f32>>(self) {
+        let (top, temperature) = (V::splat(self.top), V::splat(self.temperature));
+        for values in self.values.chunks_mut(LANES) {
+            let shifted = V::first(values).sub(top);
+            shifted.div(temperature).exp().write_first(values);
+        }
+    }
+}
+
+/// From the least likely on, tokens go as long as what they hold together is at most 1 − p; of equally
+/// likely ones the later first. They are found by halves, without being put in order.
+fn keep_nucleus(weights: &mut [f32], likeliest: usize, p: f64) {
+    let spare = (1.0 - p) * blocks(weights).sum::<f64>();
+    // Together too unlikely to stay: they need not be looked at.
+    let least = spare / (2 * weights.len()) as f64;
+    let mut gone = 0.0;
+    // In order, the less likely and of equally likely ones the later first: weights are not negative,
+    // so that their bits are in the order of their values.
+    let key = |weight: f32, id: usize| u64::from(weight.to_bits()) << 32 | u64::from(!(id as u32));
+    let weight_of = |key: u64| f64::from(f32::from_bits((key >> 32) as u32));
+    let mut undecided = Vec::new();
+    for (id, weight) in weights.iter_mut().enumerate() {
+        if f64::from(*weight) < least {
+            gone += f64::from(*weight);
+            *weight = 0.0;
+        } else if id != likeliest {
+            undecided.push(key(*weight, id));
+        }
+    }
+    let mut undecided = undecided.as_mut_slice();
+    while !undecided.is_empty() {
+        let half = undecided.len().div_ceil(2);
+        undecided.select_nth_unstable(half - 1);
+        let (less, more) = undecided.split_at_mut(half);
+        let held: f64 = less.iter().map(|key| weight_of(*key)).sum();
+        undecided = if gone + held <= spare {
+            gone += held;
+            less.iter()
+                .for_each(|key| weights[!(*key as u32) as usize] = 0.0);
+            more
+        } else if less.len() > 1 {
+            less
+        } else {
+            // Neither it nor any that is more likely.
+            &mut []
+        };
+    }
+}
+
+/// Weights that are summed together.
+const BLOCK: usize = 64;
+
+fn blocks(weights: &[f32]) -> impl Iterator<Item = f64> {
+    let sum = |block: &[f32]| block.iter().map(|weight| f64::from(*weight)).sum();
+    weights.chunks(BLOCK).map(sum)
 }
 
 /// The token at `place`, in 0..1, of the cumulative weights.
-fn draw(kept: &[(usize, f64)], place: f64) -> usize {
-    let total: f64 = kept.iter().map(|(_, weight)| weight).sum();
-    let mut left = place * total;
-    for (id, weight) in kept {
-        left -= weight;
-        if left < 0.0 {
-            return *id;
+fn draw(weights: &[f32], place: f64) -> usize {
+    let mut left = place * blocks(weights).sum::<f64>();
+    let mut start = 0;
+    for held in blocks(weights) {
+        if left < held {
+            break;
+        }
+        left -= held;
+        start += BLOCK;
+    }
+    let mut last = None;
+    for (id, weight) in weights.iter().enumerate().skip(start) {
+        if *weight > 0.0 {
+            left -= f64::from(*weight);
+            last = Some(id);
+            if left < 0.0 {
+                break;
+            }
         }
     }
-    kept[0].0
+    // Rounding may leave none: then the last that can come.
+    last.or_else(|| weights.iter().rposition(|weight| *weight > 0.0))
+        .unwrap_or(0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::testing::Random;
 
     fn ids(logits: &[f64], sampling: Sampling) -> Vec<usize> {
-        filtered(logits, &sampling)
-            .into_iter()
-            .map(|(id, _)| id)
-            .collect()
+        let logits = logits.iter().map(|v| *v as f32).collect();
+        let weights = weights(logits, &sampling);
+        (0..weights.len()).filter(|i| weights[*i] > 0.0).collect()
     }
 
     fn open() -> Sampling {
@@ -237,15 +302,16 @@ mod tests {
         let logits = [10.0, 30.0, 29.999, 20.0];
         for top_k in [0, 2] {
             let temperature = f64::MIN_POSITIVE;
-            let kept = filtered(
-                &logits,
+            let weights = weights(
+                logits.to_vec(),
                 &Sampling {
                     temperature,
                     top_k,
                     ..open()
                 },
             );
-            assert_eq!(draw(&kept, 0.999), 1, "{kept:?}");
+            assert_eq!(weights, [0.0, 1.0, 0.0, 0.0]);
+            assert_eq!(draw(&weights, 0.999), 1);
         }
     }
 
@@ -255,8 +321,8 @@ mod tests {
         let with = |top_k| ids(&logits, Sampling { top_k, ..open() });
         assert_eq!(with(1), [1]);
         assert_eq!(with(2), [1, 2, 3]);
-        assert_eq!(with(0), [1, 2, 3, 0, 4]);
-        assert_eq!(with(9), [1, 2, 3, 0, 4]);
+        assert_eq!(with(0), [0, 1, 2, 3, 4]);
+        assert_eq!(with(9), [0, 1, 2, 3, 4]);
     }
 
     #[test]
@@ -269,6 +335,59 @@ mod tests {
         assert_eq!(with(0.74).len(), 2);
         assert_eq!(with(0.3), [0]);
         assert_eq!(with(1e-9), [0]);
+    }
+
+    /// Against the definition, by a full sort in f64; equal logits too.
+    #[test]
+    fn top_p_is_the_sorted_prefix() {
+        let mut random = Random::new();
+        for len in [1, 2, 3, 10, 100, 5000] {
+            for spread in [0.0, 3.0, 20.0] {
+                let logits = random.between(len, -1.0, 1.0);
+                let logits: Vec<f32> = logits
+                    .iter()
+                    .map(|v| ((v * spread * 4.0).round() / 4.0) as f32)
+                    .collect();
+                for p in [1e-9, 0.1, 0.5, 0.9, 0.999] {
+                    let all = weights(logits.clone(), &open());
+                    let mut order: Vec<usize> = (0..len).collect();
+                    order.sort_by(|a, b| all[*b].total_cmp(&all[*a]).then(a.cmp(b)));
+                    let total: f64 = all.iter().map(|w| f64::from(*w)).sum();
+                    let mut gone = 0.0;
+                    while order.len() > 1 {
+                        gone += f64::from(all[order[order.len() - 1]]);
+                        if gone > (1.0 - p) * total {
+                            break;
+                        }
+                        order.pop();
+                    }
+                    let top_p = p;
+                    let kept = weights(logits.clone(), &Sampling { top_p, ..open() });
+                    let mut wanted = vec![0.0; len];
+                    order.iter().for_each(|i| wanted[*i] = all[*i]);
+                    assert_eq!(kept, wanted, "{len} {spread} {p}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_draw_is_the_place_in_the_cumulative_weights() {
+        let weights: Vec<f32> = (0..1000).map(|i| ((i * 7) % 5) as f32).collect();
+        let total: f64 = weights.iter().map(|w| f64::from(*w)).sum();
+        let mut before = 0.0;
+        for (id, weight) in weights.iter().enumerate() {
+            let weight = f64::from(*weight);
+            if weight > 0.0 {
+                for part in [0.01, 0.99] {
+                    assert_eq!(draw(&weights, (before + part * weight) / total), id);
+                }
+            }
+            before += weight;
+        }
+        // Behind everything, which only rounding reaches: the last that can come.
+        assert_eq!(draw(&weights, 1.0), 999);
+        assert_eq!(draw(&[0.0, 2.0, 0.0], 1.0), 1);
     }
 
     #[test]

@@ -21,13 +21,13 @@ pub mod rms_norm;
 pub mod selective_scan;
 pub mod selective_state_update;
 #[cfg(feature = "flex")]
-mod simd;
+pub(crate) mod simd;
 pub mod sparse;
 pub mod ssd;
 #[cfg(feature = "flex")]
 mod team;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use causal_conv1d::causal_conv1d;
 pub use graph_scan::{GraphMixing, ScanInput, ScanOutput, graph_scan};
