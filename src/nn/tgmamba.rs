@@ -25,8 +25,8 @@ use super::graph_conv::{ConvType, GraphConv, GraphConvInit, StateMixing, propaga
 use super::linear::linear;
 use super::mamba::initial_dt;
 use super::norm::GatedRmsNorm;
-use crate::ops::graph_scan::reference::{StateWeights, linear_scan, matrix_steps, scan_with};
-use crate::ops::matmul::matmul;
+use crate::ops::graph_scan::reference::{StateWeights, matrix_steps, scan_with};
+use crate::ops::graph_scan::sparse_graph_scan;
 use crate::ops::sparse::{SparseMatrix, sparse_product};
 use crate::ops::{
     GraphMixing, ScanInput, ScanOutput, SelectiveScanInput, graph_scan, selective_scan,
@@ -215,7 +215,7 @@ impl TgMamba {
 
     /// Runs the block over h, (b, v, l, m), from the zero state, over a graph given as the sparse
     /// matrix of [`propagation::sparse`](super::propagation::sparse). Memory and time grow with the
-    /// edges, not with v²; the steps run one after the other.
+    /// edges, not with v².
     ///
     /// # Panics
     /// If the block has no linear graph convolution or learns edges.
@@ -244,7 +244,7 @@ impl TgMamba {
             c_root: form_c.root,
             c_rel: form_c.rel,
         };
-        let out = linear_scan(input, weights, true, |_, h| sparse_product(p, h), matmul);
+        let out = sparse_graph_scan(input, p, weights);
         self.output(out.y, signals.z)
     }
 

@@ -4,7 +4,9 @@ use burn::tensor::{DType, Device, Distribution, Tensor};
 use tgmamba::ops::graph_scan::{self, reference};
 use tgmamba::ops::matmul::{Precision, matmul, precision};
 
-use super::problem::{Case, Operands, Problem, Results, relative_error, unless_cancelled};
+use super::problem::{
+    Case, Operands, Problem, Results, over_edges, relative_error, unless_cancelled,
+};
 
 /// Largest relative errors of outputs and gradients.
 struct Bounds {
@@ -97,6 +99,31 @@ pub fn cases(quick: bool) -> Vec<Case> {
             ..Case::new(odd)
         });
     }
+    // By edges: fused, too large for a cube, with states recomputed.
+    let by_edges: &[[usize; 5]] = match quick {
+        true => &[
+            [2, 21, 5, 5, 4],
+            [2, 70, 4, 3, 7],
+            [1, 30, 40, 2, 4],
+            [1, 900, 3, 2, 20],
+        ],
+        false => &[
+            [32, 207, 12, 128, 8],
+            [2, 207, 45, 33, 16],
+            [3, 71, 31, 5, 4],
+            [1, 64, 257, 9, 48],
+            [2, 700, 5, 6, 8],
+            [1, 3000, 40, 5, 16],
+        ],
+    };
+    for (i, &size) in by_edges.iter().enumerate() {
+        cases.push(Case {
+            root: i % 3 != 2,
+            state: i % 2 == 0,
+            sparse: true,
+            ..Case::new(size)
+        });
+    }
     cases
 }
 
@@ -106,8 +133,11 @@ pub fn check(case: Case, device: &Device, dtype: DType, seed: u64) -> Result<[f6
     let expected = exact(&problem);
     let operands = problem.load(&device.clone().autodiff(), dtype);
     poison(&operands);
-    let results = operands.results(graph_scan::graph_scan);
-    let again = operands.results(graph_scan::graph_scan);
+    let scan = match case.sparse {
+        true => over_edges,
+        false => graph_scan::graph_scan,
+    };
+    let (results, again) = (operands.results(scan), operands.results(scan));
     let bounds = bounds(dtype);
     let mut worst = [0.0f64; 2];
     for (i, name) in problem.names().iter().enumerate() {

@@ -134,7 +134,7 @@ fn run_check(device: &Device, quick: bool, seed: Option<u64>) -> Result<(), Stri
             let outcome = check::check(case, device, dtype, seed.wrapping_add(i as u64));
             let seconds = start.elapsed().as_secs_f64();
             let label = format!(
-                "{dtype:?} b{} v{} l{} d{} n{} P{}{}{}{}",
+                "{dtype:?} b{} v{} l{} d{} n{} P{}{}{}{}{}",
                 case.b,
                 case.v,
                 case.l,
@@ -142,6 +142,7 @@ fn run_check(device: &Device, quick: bool, seed: Option<u64>) -> Result<(), Stri
                 case.n,
                 if case.p_batch { "/sample" } else { "" },
                 if case.p_steps { "/step" } else { "" },
+                if case.sparse { "/edges" } else { "" },
                 if case.root { "" } else { " no root" },
                 if case.state { " state" } else { "" },
             );

@@ -3,7 +3,10 @@
 use burn::tensor::{DType, Device, Gradients, Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tgmamba::ops::graph_scan::{GraphMixing, ScanInput, ScanOutput};
+use tgmamba::ops::graph_scan::reference::StateWeights;
+use tgmamba::ops::graph_scan::{GraphMixing, ScanInput, ScanOutput, sparse_graph_scan};
+use tgmamba::ops::sparse::SparseMatrix;
+use tgmamba_graph::topology::CsrGraph;
 
 /// Shape and options of a graph scan.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +24,8 @@ pub struct Case {
     pub root: bool,
     /// A state before the first step.
     pub state: bool,
+    /// P is given by its edges.
+    pub sparse: bool,
 }
 
 impl Case {
@@ -35,6 +40,7 @@ impl Case {
             p_steps: false,
             root: true,
             state: false,
+            sparse: false,
         }
     }
 
@@ -107,6 +113,12 @@ impl Problem {
             array(&[p_b, p_l, v, v], -1.0 / v as f64, 1.0 / v as f64),
             array(&[n, n], -w, w),
         ];
+        if case.sparse {
+            // One in eight stays; some rows have none, one of them the first.
+            let keep = |i: usize| (i * 5 + i / v).is_multiple_of(8) && !(i / v).is_multiple_of(9);
+            let p = tensors[6].0.iter_mut().enumerate();
+            p.for_each(|(i, p)| *p *= if keep(i) { 8.0 } else { 0.0 });
+        }
         assert_eq!(tensors.len(), FIXED);
         tensors.push(array(&[n, n], -w, w));
         if case.root {
@@ -146,7 +158,10 @@ impl Problem {
         if [c.v, c.l, c.d, c.n] == [1; 4] {
             return vec!["y", "h", "gradients"];
         }
-        let mut names = vec!["y", "h", "du", "dΔ", "dA", "dB", "dC", "dD", "dP"];
+        let mut names = vec!["y", "h", "du", "dΔ", "dA", "dB", "dC", "dD"];
+        if !c.sparse {
+            names.push("dP");
+        }
         match (self.case.n, self.case.root) {
             (1, _) => names.push("dW"),
             (_, false) => names.extend(["dWa_rel", "dWc_rel"]),
@@ -177,7 +192,8 @@ impl Problem {
         let b = track(tensor(3, dtype).on(device));
         let c = track(tensor(4, dtype).on(device));
         let d = tensor(5, wide).on::<1>(device).require_grad();
-        let p = track(tensor(6, wide).on(device));
+        let p = tensor(6, wide).on(device);
+        let p = if self.case.sparse { p } else { track(p) };
         let w: Vec<Tensor<2>> = (7..if self.case.root { 11 } else { 9 })
             .map(|i| tensor(i, wide).on::<2>(device).require_grad())
             .collect();
@@ -234,6 +250,25 @@ pub struct Operands {
 
 /// An implementation of the scan.
 pub type Scan = fn(ScanInput, GraphMixing) -> ScanOutput;
+
+/// The scan over the edges of P.
+pub fn over_edges(input: ScanInput, mixing: GraphMixing) -> ScanOutput {
+    let [_, _, v, _] = mixing.p.dims();
+    let p = numbers(mixing.p);
+    let edges = p.iter().enumerate().filter(|(_, weight)| **weight != 0.0);
+    let edges: Vec<_> = edges
+        .map(|(i, weight)| (i % v, i / v, *weight as f32))
+        .collect();
+    let graph = CsrGraph::from_edges(v, &edges).expect("indices below v");
+    let device = input.u.device().inner();
+    let weights = StateWeights {
+        a_root: mixing.a_root,
+        a_rel: mixing.a_rel,
+        c_root: mixing.c_root,
+        c_rel: mixing.c_rel,
+    };
+    sparse_graph_scan(input, &SparseMatrix::new(&graph, &device), weights)
+}
 
 impl Operands {
     /// Without gradients.
@@ -292,7 +327,9 @@ impl Operands {
         push(&mut results, &self.b, &grads);
         push(&mut results, &self.c, &grads);
         push(&mut results, &self.d, &grads);
-        push(&mut results, &self.p, &grads);
+        if self.p.is_require_grad() {
+            push(&mut results, &self.p, &grads);
+        }
         let first = results.len();
         for w in &self.w {
             push(&mut results, w, &grads);

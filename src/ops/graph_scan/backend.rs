@@ -18,6 +18,8 @@ pub struct ScanSpec {
     /// P has a gradient. On the CPU and for large graphs it costs a product of its own for every
     /// step; the fused kernel forms it in any case.
     pub p_gradient: bool,
+    /// P is a sparse matrix, the same for all samples and steps, and has no gradient.
+    pub sparse: bool,
     /// Steps between two states kept for the backward pass.
     pub every: usize,
 }
@@ -41,7 +43,7 @@ pub struct Operands<B: Backend> {
     pub c2: FloatTensor<B>,
     /// D, (d).
     pub skip: FloatTensor<B>,
-    /// P, (b or 1, l or 1, v, w).
+    /// P, (b or 1, l or 1, v, w); a sparse one as [`pack`](crate::ops::sparse::packed::pack) gives it.
     pub p: FloatTensor<B>,
     /// W_root of gconv_A, (n, n).
     pub a_root: FloatTensor<B>,

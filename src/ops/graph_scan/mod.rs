@@ -29,8 +29,9 @@ pub mod reference;
 use burn::backend::Dispatch;
 use burn::tensor::{DType, Device, Tensor};
 
-use super::{is_cpu, matmul::matmul};
+use super::{is_cpu, matmul::matmul, sparse::SparseMatrix, sparse::sparse_product};
 use backend::{GraphScanBackend, Operands, ScanSpec};
+use reference::StateWeights;
 
 /// Signals and parameters of a selective scan.
 #[derive(Debug, Clone)]
@@ -85,17 +86,43 @@ pub struct ScanOutput {
 /// If the shapes do not fit together as documented on the fields, or a size is zero.
 pub fn graph_scan(input: ScanInput, mixing: GraphMixing) -> ScanOutput {
     check(&input, &mixing);
-    let device = input.u.device();
-    if !has_kernel(&device, input.u.dtype()) {
+    if !has_kernel(&input.u.device(), input.u.dtype()) {
         return reference::graph_scan(input, mixing);
     }
+    let weights = StateWeights {
+        a_root: mixing.a_root,
+        a_rel: mixing.a_rel,
+        c_root: mixing.c_root,
+        c_rel: mixing.c_rel,
+    };
+    run(input, mixing.p, false, weights)
+}
+
+/// [`graph_scan`] over a graph given by its edges, the same for all samples and steps: products with
+/// P cost its entries only. Differentiable in every tensor of `input` and `weights`.
+///
+/// # Panics
+/// As [`graph_scan`].
+pub fn sparse_graph_scan(input: ScanInput, p: &SparseMatrix, weights: StateWeights) -> ScanOutput {
+    check_input(&input, p.size());
+    check_weights(&input, &weights);
+    if !has_kernel(&input.u.device(), input.u.dtype()) {
+        let propagate = |_, h| sparse_product(p, h);
+        return reference::linear_scan(input, weights, true, propagate, matmul);
+    }
+    run(input, p.packed(), true, weights)
+}
+
+/// The scan by a kernel; P as the operand of that name.
+fn run(input: ScanInput, p: Tensor<4>, sparse: bool, weights: StateWeights) -> ScanOutput {
+    let device = input.u.device();
     let n = input.a.dims()[1];
     // The GPU kernels read the state in vectors of four.
     let padded = match is_cpu(&device) {
         true => n,
         false => n.next_multiple_of(4),
     };
-    let (input, mixing) = pad_state(input, mixing, padded);
+    let (input, mixing) = pad_state(input, weights, padded);
     let ScanInput {
         u,
         delta,
@@ -118,7 +145,8 @@ pub fn graph_scan(input: ScanInput, mixing: GraphMixing) -> ScanOutput {
         skip: d.is_some(),
         a_root: mixing.a_root.is_some(),
         state: initial_state.is_some(),
-        p_gradient: true,
+        p_gradient: !sparse,
+        sparse,
         every: checkpoint_distance(l),
     };
     // An absent operand is stood for by one that is there.
@@ -131,7 +159,7 @@ pub fn graph_scan(input: ScanInput, mixing: GraphMixing) -> ScanOutput {
         skip: d
             .unwrap_or_else(|| a.clone().slice([0..1, 0..1]).reshape([1]))
             .into_dispatch(),
-        p: mixing.p.into_dispatch(),
+        p: p.into_dispatch(),
         a_root: mixing
             .a_root
             .unwrap_or_else(|| mixing.a_rel.clone())
@@ -173,7 +201,7 @@ fn has_kernel(device: &Device, dtype: DType) -> bool {
 }
 
 /// Zeros up to a state of `to`: they stay zero and leave no trace.
-fn pad_state(input: ScanInput, mixing: GraphMixing, to: usize) -> (ScanInput, GraphMixing) {
+fn pad_state(input: ScanInput, mixing: StateWeights, to: usize) -> (ScanInput, StateWeights) {
     let n = input.a.dims()[1];
     if n == to {
         return (input, mixing);
@@ -193,8 +221,7 @@ fn pad_state(input: ScanInput, mixing: GraphMixing, to: usize) -> (ScanInput, Gr
             initial_state: input.initial_state.map(|state| grow(state, 3, to)),
             ..input
         },
-        GraphMixing {
-            p: mixing.p,
+        StateWeights {
             a_root: mixing.a_root.map(square),
             a_rel: square(mixing.a_rel),
             c_root: mixing.c_root.map(square),
@@ -206,6 +233,55 @@ fn pad_state(input: ScanInput, mixing: GraphMixing, to: usize) -> (ScanInput, Gr
 /// # Panics
 /// With the operand, its shape and the expected one.
 fn check(input: &ScanInput, mixing: &GraphMixing) {
+    let [b, v, l, _] = input.u.dims();
+    check_input(input, v);
+    let [p_b, p_l, _, _] = mixing.p.dims();
+    let broadcast = |size: usize, full: usize| if size == 1 { 1 } else { full };
+    expect(
+        input,
+        "p",
+        &mixing.p.dims(),
+        &[broadcast(p_b, b), broadcast(p_l, l), v, v],
+    );
+    let GraphMixing {
+        a_root,
+        a_rel,
+        c_root,
+        c_rel,
+        ..
+    } = mixing;
+    check_squares(
+        input,
+        [a_root.as_ref(), Some(a_rel), c_root.as_ref(), Some(c_rel)],
+    );
+}
+
+fn check_weights(input: &ScanInput, weights: &StateWeights) {
+    let StateWeights {
+        a_root,
+        a_rel,
+        c_root,
+        c_rel,
+    } = weights;
+    check_squares(
+        input,
+        [a_root.as_ref(), Some(a_rel), c_root.as_ref(), Some(c_rel)],
+    );
+}
+
+fn check_squares(input: &ScanInput, weights: [Option<&Tensor<2>>; 4]) {
+    let n = input.a.dims()[1];
+    for (name, w) in ["a_root", "a_rel", "c_root", "c_rel"]
+        .into_iter()
+        .zip(weights)
+    {
+        if let Some(w) = w {
+            expect(input, name, &w.dims(), &[n, n]);
+        }
+    }
+}
+
+fn check_input(input: &ScanInput, vertices: usize) {
     let [b, v, l, d] = input.u.dims();
     let n = input.a.dims()[1];
     for (size, letter) in [(b, "b"), (v, "v"), (l, "l"), (d, "d"), (n, "n")] {
@@ -215,14 +291,9 @@ fn check(input: &ScanInput, mixing: &GraphMixing) {
             [b, v, l, d]
         );
     }
-    let expect = |name: &str, shape: &[usize], expected: &[usize]| {
-        assert!(
-            shape == expected,
-            "graph_scan: {name} is {shape:?}, expected {expected:?} with u (b, v, l, d) = {:?} \
-             and n = {n}",
-            [b, v, l, d]
-        );
-    };
+    let expect =
+        |name: &str, shape: &[usize], expected: &[usize]| expect(input, name, shape, expected);
+    expect("u", &input.u.dims(), &[b, vertices, l, d]);
     expect("delta", &input.delta.dims(), &[b, v, l, d]);
     expect("a", &input.a.dims(), &[d, n]);
     expect("b", &input.b.dims(), &[b, v, l, n]);
@@ -233,23 +304,15 @@ fn check(input: &ScanInput, mixing: &GraphMixing) {
     if let Some(state) = &input.initial_state {
         expect("initial_state", &state.dims(), &[b, v, d, n]);
     }
-    let [p_b, p_l, _, _] = mixing.p.dims();
-    let broadcast = |size: usize, full: usize| if size == 1 { 1 } else { full };
-    expect(
-        "p",
-        &mixing.p.dims(),
-        &[broadcast(p_b, b), broadcast(p_l, l), v, v],
+}
+
+fn expect(input: &ScanInput, name: &str, shape: &[usize], expected: &[usize]) {
+    assert!(
+        shape == expected,
+        "graph_scan: {name} is {shape:?}, expected {expected:?} with u (b, v, l, d) = {:?} and n = {}",
+        input.u.dims(),
+        input.a.dims()[1]
     );
-    for (name, w) in [
-        ("a_root", mixing.a_root.as_ref()),
-        ("a_rel", Some(&mixing.a_rel)),
-        ("c_root", mixing.c_root.as_ref()),
-        ("c_rel", Some(&mixing.c_rel)),
-    ] {
-        if let Some(w) = w {
-            expect(name, &w.dims(), &[n, n]);
-        }
-    }
 }
 
 #[cfg(all(test, feature = "flex"))]

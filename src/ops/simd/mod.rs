@@ -55,6 +55,7 @@ pub trait Real:
     Copy
     + Debug
     + Default
+    + Into<f64>
     + PartialOrd
     + Send
     + Sync

@@ -14,6 +14,7 @@ mod backend;
 mod cube;
 #[cfg(feature = "flex")]
 mod flex;
+pub(crate) mod packed;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +30,8 @@ use tgmamba_graph::topology::CsrGraph;
 pub struct SparseMatrix {
     rows: Rows,
     columns: Rows,
+    /// Both as [`packed`] numbers.
+    packed: Tensor<4>,
     size: usize,
 }
 
@@ -72,11 +75,20 @@ impl Rows {
 impl SparseMatrix {
     /// The weights of a graph as they are.
     pub fn new(graph: &CsrGraph, device: &Device) -> Self {
+        let transposed = graph.transposed();
+        let packed = packed::pack([graph, &transposed]);
         Self {
             rows: Rows::new(graph, device),
-            columns: Rows::new(&graph.transposed(), device),
+            columns: Rows::new(&transposed, device),
+            packed: Tensor::from_data(packed, device),
             size: graph.n_nodes(),
         }
+    }
+
+    /// The matrix and its transpose as one tensor, (1, 1, 2, ..), for kernels that hold products with
+    /// them inside.
+    pub(crate) fn packed(&self) -> Tensor<4> {
+        self.packed.clone()
     }
 
     /// Number of vertices, v.

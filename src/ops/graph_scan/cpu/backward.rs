@@ -68,7 +68,8 @@ pub fn backward<T: Real>(
         let u = Scatter::new(&mut own.u);
         let delta = Scatter::new(&mut own.delta);
         let state = Scatter::new(&mut own.state);
-        let share = 3 * v * l * n + dims.p_len() + 2 * n * n;
+        let to_p = if inputs.p_gradient { dims.p_len() } else { 0 };
+        let share = 3 * v * l * n + to_p + 2 * n * n;
         let wave = (SHARED / share).max(rayon::current_num_threads());
         for start in (0..dims.tasks()).step_by(wave) {
             let tasks = start..(start + wave).min(dims.tasks());

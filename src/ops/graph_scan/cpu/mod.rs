@@ -59,6 +59,8 @@ pub struct Inputs<'a, T> {
     pub d: Option<&'a [T]>,
     /// P, (b or 1, l or 1, v, w); entry [target, source].
     pub p: &'a [T],
+    /// P is packed, see [`packed`](crate::ops::sparse::packed), and has no gradient.
+    pub sparse: bool,
     /// W_root, (n, n), rows are inputs; zero if absent.
     pub a_root: Option<&'a [T]>,
     /// W_rel, (n, n).
@@ -121,7 +123,7 @@ impl<T: Real> Inputs<'_, T> {
         check("d", self.d, d);
         check(
             "p",
-            Some(self.p),
+            (!self.sparse).then_some(self.p),
             dims.p_len() * if p_batch { b } else { 1 },
         );
         check("a_root", self.a_root, n * n);

@@ -2,6 +2,7 @@
 
 use super::{Dims, Inputs};
 use crate::ops::simd::{Kernel, Lanes, Pack, Real};
+use crate::ops::sparse::packed;
 
 /// Smallest graph for which it pays to look for zeros.
 const VERTICES: usize = 16;
@@ -44,10 +45,36 @@ impl<T: Real> Rows<T> {
     }
 }
 
+impl<T: Real> Rows<T> {
+    /// Of a half of a packed matrix.
+    fn packed(half: &[T], v: usize) -> Self {
+        let mut rows = Self {
+            start: vec![0],
+            column: Vec::new(),
+            weight: Vec::new(),
+        };
+        for entries in packed::rows(half, v) {
+            for (column, weight) in entries {
+                rows.column.push(column as u32);
+                rows.weight.push(weight);
+            }
+            rows.start.push(rows.column.len());
+        }
+        rows
+    }
+}
+
 impl<T: Real> Edges<T> {
-    /// The edges of one P for all samples and steps, where they are few.
+    /// The edges of one P for all samples and steps, where they are few or P is given by them.
     pub fn few(dims: &Dims, inputs: &Inputs<T>) -> Option<Self> {
         let v = dims.v;
+        if inputs.sparse {
+            let (p, transposed) = inputs.p.split_at(inputs.p.len() / 2);
+            return Some(Self {
+                rows: Rows::packed(p, v),
+                columns: Rows::packed(transposed, v),
+            });
+        }
         if dims.p_batch || dims.p_steps || v < VERTICES {
             return None;
         }

@@ -281,6 +281,7 @@ impl<T: Real> Case<T> {
             c2: &self.c2,
             d: self.d.as_deref(),
             p: &self.p,
+            sparse: false,
             a_root: self.a_root.as_deref(),
             a_rel: &self.a_rel,
             state: self.state.as_deref(),

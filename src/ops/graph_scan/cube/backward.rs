@@ -35,6 +35,7 @@ pub fn fused_backward<F: Float>(
     skip: &[f32],
     pt: &[V4],
     pn: &[V4],
+    starts: &[f32],
     a_root: &[V4],
     a_rel: &[V4],
     checkpoints: &[V4],
@@ -55,6 +56,7 @@ pub fn fused_backward<F: Float>(
     l: usize,
     d_len: usize,
     b_len: usize,
+    half: usize,
     #[comptime] s: Plan,
     #[define(F)] _dtype: ElemType,
 ) {
@@ -110,7 +112,7 @@ pub fn fused_backward<F: Float>(
     if comptime!(s.root) {
         stage_transposed(&mut wt_root, a_root, s);
     }
-    if comptime!(!s.p_steps) {
+    if comptime!(!s.p_steps && !s.sparse) {
         let from = p_offset(sample, 0usize, l, s);
         stage(&mut ps, pt, from, comptime!(s.p_size()), s);
         stage(&mut pns, pn, from, comptime!(s.p_size()), s);
@@ -130,9 +132,14 @@ pub fn fused_backward<F: Float>(
             gain = skip[me.d];
         }
     }
-    let mut gp = Array::<f32>::new(comptime!(16 * s.rounds(s.p_tiles())));
+    let p_sums = comptime!(if s.sparse {
+        1
+    } else {
+        16 * s.rounds(s.p_tiles())
+    });
+    let mut gp = Array::<f32>::new(p_sums);
     #[unroll]
-    for i in 0..comptime!(16 * s.rounds(s.p_tiles())) {
+    for i in 0..p_sums {
         gp[i] = 0.0;
     }
     let mut gw = Array::<V4>::new(comptime!(4 * s.tn4 * s.rounds(s.w_tiles())));
@@ -188,7 +195,7 @@ pub fn fused_backward<F: Float>(
                     store_rows::<F>(&mut rows, &next_rows, s);
                     sync_cube();
                     clear(&mut ph, s);
-                    propagate(&mut ph, &ps, &hs, &me, s);
+                    spread(&mut ph, &ps, starts, pt, 0usize, &hs, &me, s);
                     if comptime!(s.slices() > 1) {
                         put(&mut hs, comptime!(s.buffer()), &ph, &me, s);
                         sync_cube();
@@ -258,9 +265,11 @@ pub fn fused_backward<F: Float>(
         // P h before λ, so that few registers are in use at a time.
         if comptime!(!s.p_steps) {
             clear(&mut ph, s);
-            propagate(&mut ph, &ps, &hs, &me, s);
+            spread(&mut ph, &ps, starts, pt, 0usize, &hs, &me, s);
             put(&mut hs, comptime!(s.buffer()), &ph, &me, s);
-            add_outer_p(&mut gp, &xs, &hs, s);
+            if comptime!(!s.sparse) {
+                add_outer_p(&mut gp, &xs, &hs, s);
+            }
         }
         clear(&mut lam, s);
         if comptime!(s.root) {
@@ -295,7 +304,7 @@ pub fn fused_backward<F: Float>(
             }
         }
         if comptime!(!s.p_steps) {
-            propagate(&mut lam, &pns, &xs, &me, s);
+            spread(&mut lam, &pns, starts, pn, half, &xs, &me, s);
             if live {
                 fetch_signal::<F>(&mut next_u, u, &before, s);
                 fetch_signal::<F>(&mut next_delta, delta, &before, s);
@@ -309,9 +318,9 @@ pub fn fused_backward<F: Float>(
             add_outer_w(&mut gw, &hs, &qs, s);
         } else {
             if i > 0 {
-                propagate(&mut lam, &pns, &xs, &me, s);
+                spread(&mut lam, &pns, starts, pn, half, &xs, &me, s);
                 clear(&mut ph, s);
-                propagate(&mut ph, &ps, &hs, &me, s);
+                spread(&mut ph, &ps, starts, pt, 0usize, &hs, &me, s);
                 put(&mut hs, comptime!(s.buffer()), &ph, &me, s);
                 add_outer_p(&mut gp, &xs, &hs, s);
                 sync_cube();
@@ -327,9 +336,9 @@ pub fn fused_backward<F: Float>(
                 add_output(&mut x, &signals, &rows, comptime!(s.row_size()), &me, s);
                 put_active(&mut xs, &x, &me, s);
                 sync_cube();
-                propagate(&mut lam, &pns, &xs, &me, s);
+                spread(&mut lam, &pns, starts, pn, half, &xs, &me, s);
                 clear(&mut ph, s);
-                propagate(&mut ph, &ps, &hs, &me, s);
+                spread(&mut ph, &ps, starts, pt, 0usize, &hs, &me, s);
                 put(&mut hs, comptime!(s.buffer()), &ph, &me, s);
                 add_outer_p(&mut gp, &xs, &hs, s);
                 fetch_signal::<F>(&mut next_u, u, &before, s);
@@ -470,7 +479,7 @@ pub fn fused_backward<F: Float>(
         if comptime!(!s.state) {
             write_p(part_p, cube * l * comptime!(s.v * s.v), &mut gp, &mut xs, s);
         }
-    } else {
+    } else if comptime!(!s.sparse) {
         write_p(part_p, cube * comptime!(s.v * s.v), &mut gp, &mut xs, s);
     }
     sync_cube();

@@ -86,6 +86,7 @@ pub fn fused_forward<F: Float>(
     c2: &[Vector<F, Const<4>>],
     skip: &[f32],
     pt: &[V4],
+    starts: &[f32],
     a_root: &[V4],
     a_rel: &[V4],
     initial: &[V4],
@@ -132,13 +133,10 @@ pub fn fused_forward<F: Float>(
         stage(&mut w_root, a_root, 0usize, comptime!(s.w_size()), s);
     }
     stage(&mut w_rel, a_rel, 0usize, comptime!(s.w_size()), s);
-    stage(
-        &mut ps,
-        pt,
-        p_offset(sample, 0usize, l, s),
-        comptime!(s.p_size()),
-        s,
-    );
+    if comptime!(!s.sparse) {
+        let from = p_offset(sample, 0usize, l, s);
+        stage(&mut ps, pt, from, comptime!(s.p_size()), s);
+    }
 
     let mut ra = Array::<V4>::new(s.nt4);
     #[unroll]
@@ -174,7 +172,7 @@ pub fn fused_forward<F: Float>(
     }
     sync_cube();
     if comptime!(s.state) {
-        propagate(&mut ph, &ps, &hs, &me, s);
+        spread(&mut ph, &ps, starts, pt, 0usize, &hs, &me, s);
     }
     if comptime!(s.slices() > 1) {
         put(&mut hs, comptime!(s.buffer()), &ph, &me, s);
@@ -221,7 +219,7 @@ pub fn fused_forward<F: Float>(
         }
         clear(&mut ph, s);
         sync_cube();
-        propagate(&mut ph, &ps, &hs, &me, s);
+        spread(&mut ph, &ps, starts, pt, 0usize, &hs, &me, s);
 
         #[unroll]
         for k in 0..s.tv {
@@ -260,7 +258,7 @@ pub fn fused_forward<F: Float>(
             // P_{t+1} h_t, for the next step; P_{t+1} then takes the place of P_t.
             if t + 1 < l {
                 clear(&mut ph, s);
-                propagate(&mut ph, &next_ps, &hs, &me, s);
+                spread(&mut ph, &next_ps, starts, pt, 0usize, &hs, &me, s);
             }
         }
         sync_cube();

@@ -43,8 +43,11 @@ fn contiguous(x: Operands<CubeBackend>) -> Operands<CubeBackend> {
     }
 }
 
-/// P packed for a plan and, if `both`, its transpose.
+/// P packed for a plan and, if `both`, its transpose. A sparse one is so already.
 fn packed(p: &CubeTensor, plan: &Plan, both: bool) -> (CubeTensor, CubeTensor) {
+    if plan.sparse {
+        return (p.clone(), p.clone());
+    }
     let [b, l, v, _] = p.shape().dims();
     let count = b * l;
     let vectors = count * plan.p_size();
@@ -74,7 +77,7 @@ fn packed(p: &CubeTensor, plan: &Plan, both: bool) -> (CubeTensor, CubeTensor) {
 impl GraphScanBackend for CubeBackend {
     fn graph_scan(x: Operands<Self>, spec: ScanSpec, keep: bool) -> Scanned<Self> {
         let x = contiguous(x);
-        let sizes = Sizes::of(&x);
+        let sizes = Sizes::of(&x, &spec);
         let Sizes { b, v, l, d, n, .. } = sizes;
         let every = if keep { spec.every } else { 0 };
         let Some(plan) = Plan::forward(&sizes, &spec, every, &x.u.client) else {
@@ -102,6 +105,7 @@ impl GraphScanBackend for CubeBackend {
                 x.c1.into_buffer_arg(),
                 x.c2.into_buffer_arg(),
                 x.skip.into_buffer_arg(),
+                pt.clone().into_buffer_arg(),
                 pt.into_buffer_arg(),
                 x.a_root.into_buffer_arg(),
                 x.a_rel.into_buffer_arg(),
@@ -130,7 +134,7 @@ impl GraphScanBackend for CubeBackend {
         has_state: bool,
     ) -> ScanGradients<Self> {
         let x = contiguous(x);
-        let sizes = Sizes::of(&x);
+        let sizes = Sizes::of(&x, &spec);
         let Sizes { b, v, l, d, n, .. } = sizes;
         let Some(plan) = Plan::backward(&sizes, &spec, has_state, &x.u.client) else {
             return large::backward(&x, saved, spec, has_state);
@@ -157,7 +161,7 @@ impl GraphScanBackend for CubeBackend {
         let part_c2 = only_if(true, rows);
         let part_a = only_if(true, Shape::new([b, d, n]));
         let part_skip = only_if(spec.skip, Shape::new([b, d]));
-        let part_p = only_if(true, Shape::new([groups, b, p_l, v, v]));
+        let part_p = only_if(!spec.sparse, Shape::new([groups, b, p_l, v, v]));
         let part_w = only_if(true, Shape::new([groups, b, matrices, n, n]));
         let (pt, pn) = packed(&x.p, &plan, true);
         let client = x.u.client.clone();
@@ -174,8 +178,9 @@ impl GraphScanBackend for CubeBackend {
                 x.c1.into_buffer_arg(),
                 x.c2.into_buffer_arg(),
                 x.skip.into_buffer_arg(),
-                pt.into_buffer_arg(),
+                pt.clone().into_buffer_arg(),
                 pn.into_buffer_arg(),
+                pt.into_buffer_arg(),
                 x.a_root.into_buffer_arg(),
                 x.a_rel.into_buffer_arg(),
                 into_contiguous(saved.checkpoints).into_buffer_arg(),
@@ -196,6 +201,7 @@ impl GraphScanBackend for CubeBackend {
                 l,
                 d,
                 b,
+                x.p.shape()[3] / 4,
                 plan,
                 dtype_to_storage_type(dtype),
             );

@@ -6,6 +6,7 @@ use cubecl::{ir::features::Plane, prelude::*};
 
 use super::super::backend::{Operands, ScanSpec};
 use super::tile::Plan;
+use crate::ops::sparse::packed::head;
 
 /// Sizes of a scan.
 #[derive(Debug, Clone, Copy)]
@@ -19,13 +20,15 @@ pub struct Sizes {
     pub p_batch: bool,
     /// P differs from step to step.
     pub p_steps: bool,
+    /// Vectors of a row of a sparse P, two entries each; none if P is dense.
+    pub edges: Option<usize>,
 }
 
 impl Sizes {
     /// Read off the operands' shapes.
-    pub fn of(x: &Operands<CubeBackend>) -> Self {
+    pub fn of(x: &Operands<CubeBackend>, spec: &ScanSpec) -> Self {
         let [b, v, l, d] = x.u.shape().dims();
-        let [p_b, p_l, _, _] = x.p.shape().dims();
+        let [p_b, p_l, _, p_row] = x.p.shape().dims();
         Self {
             b,
             v,
@@ -34,6 +37,9 @@ impl Sizes {
             n: x.a.shape()[1],
             p_batch: p_b > 1,
             p_steps: p_l > 1,
+            edges: spec
+                .sparse
+                .then(|| (p_row / 4).saturating_sub(head(v)).div_ceil(v)),
         }
     }
 }
@@ -113,6 +119,7 @@ impl Plan {
             plane: 0,
             p_batch: sizes.p_batch,
             p_steps: sizes.p_steps,
+            sparse: spec.sparse,
         }
     }
 
@@ -124,7 +131,8 @@ impl Plan {
     ) -> Option<Self> {
         // Larger graphs fit some cubes, one at a time; matrix products over the whole device are
         // faster when there is enough to fill it.
-        if sizes.v > 64 && sizes.b * sizes.v * sizes.d * sizes.n >= FILLS_A_DEVICE {
+        let dense = sizes.edges.is_none();
+        if dense && sizes.v > 64 && sizes.b * sizes.v * sizes.d * sizes.n >= FILLS_A_DEVICE {
             return None;
         }
         let mut best: Option<(f64, Self)> = None;
@@ -178,11 +186,17 @@ impl Plan {
         let warps = (resident * self.units.div_ceil(32)) as f64;
         let (v, n4) = (self.v as f64, self.n4 as f64);
         let (tv, nt4, p4) = (self.tv as f64, self.nt4 as f64, self.p_vectors() as f64);
-        let instructions =
-            v * (4.0 * tv * nt4 + nt4 + p4) + n4 * (16.0 * tv * nt4 + tv + 8.0 * nt4);
         // A vector takes two cycles of shared memory where neighbouring units read the same one,
         // else four.
-        let reads = v * (4.0 * nt4 + 2.0 * p4) + n4 * (2.0 * tv + 16.0 * nt4);
+        let (propagate, p_reads) = match sizes.edges {
+            None => (v * (4.0 * tv * nt4 + nt4 + p4), v * (4.0 * nt4 + 2.0 * p4)),
+            Some(edges) => {
+                let entries = 2.0 * tv * edges as f64;
+                (entries * (5.0 * nt4 + 6.0), entries * (4.0 * nt4 + 1.0))
+            }
+        };
+        let instructions = propagate + n4 * (16.0 * tv * nt4 + tv + 8.0 * nt4);
+        let reads = p_reads + n4 * (2.0 * tv + 16.0 * nt4);
         // Beyond this the registers of a unit go to memory.
         let spilled = if self.owned() > 10 || self.units > 256 {
             1.4
@@ -281,6 +295,7 @@ mod tests {
             n: n.next_multiple_of(4),
             p_batch: p,
             p_steps: p,
+            edges: None,
         };
         let spec = ScanSpec {
             c1: true,
@@ -288,6 +303,7 @@ mod tests {
             a_root: true,
             state: true,
             p_gradient: true,
+            sparse: false,
             every: if l > 32 { 2 } else { 1 },
         };
         let base = Plan::base(&sizes, &spec, spec.every);

@@ -1,7 +1,7 @@
 //! Element-wise kernels of the step-by-step scan. They move the state through global memory, which
 //! is what they cost: each does as much as possible on the way.
 
-use super::tile::{V4, total};
+use super::tile::{V4, edge_place, total};
 use cubecl::prelude::*;
 
 /// Sizes and choices the kernels of rows are compiled for.
@@ -34,6 +34,45 @@ impl Rows {
     /// Shared memory that W takes.
     pub const fn w_bytes(&self) -> usize {
         (if self.root { 2 } else { 1 }) * 4 * self.n4 * self.n4 * 16
+    }
+}
+
+/// `out (+)= M x` for the sparse matrix that begins at vector `half` of `edges`, whose places are also
+/// `starts`; x and out (b, v, `row` vectors). One unit per vector of the output, neighbours beside each
+/// other in memory.
+#[cube(launch_unchecked, address_type = "dynamic")]
+#[allow(clippy::too_many_arguments)]
+pub fn edge_products(
+    x: &[V4],
+    edges: &[V4],
+    starts: &[f32],
+    out: &mut [V4],
+    count: usize,
+    v: usize,
+    row: usize,
+    half: usize,
+    #[comptime] add: bool,
+) {
+    if ABSOLUTE_POS < count {
+        let column = ABSOLUTE_POS % row;
+        let target = ABSOLUTE_POS / row % v;
+        let sample = ABSOLUTE_POS / (row * v) * v;
+        let mut sum = V4::new(0.0f32);
+        if comptime!(add) {
+            sum = out[ABSOLUTE_POS];
+        }
+        let first = half + edge_place(starts, half * 4 + target);
+        let end = half + edge_place(starts, half * 4 + target + 1);
+        for edge in first..end {
+            let pair = edges[edge];
+            #[unroll]
+            for c in 0..2usize {
+                let source = u32::cast_from(pair.extract(comptime!(2 * c))) as usize;
+                let weight = V4::new(pair.extract(comptime!(2 * c + 1)));
+                sum = fma(weight, x[(sample + source) * row + column], sum);
+            }
+        }
+        out[ABSOLUTE_POS] = sum;
     }
 }
 

@@ -45,6 +45,8 @@ pub struct Plan {
     pub p_batch: bool,
     /// P differs from step to step.
     pub p_steps: bool,
+    /// P is given by its edges and has no gradient.
+    pub sparse: bool,
 }
 
 impl Plan {
@@ -135,7 +137,12 @@ impl Plan {
 
     /// Vectors of the packed P of one step.
     pub const fn p_size(&self) -> usize {
-        self.v * self.groups() * self.p_vectors()
+        if self.sparse {
+            // It stays in global memory.
+            1
+        } else {
+            self.v * self.groups() * self.p_vectors()
+        }
     }
 
     /// Vectors of an (n, n) matrix.
@@ -250,6 +257,55 @@ fn propagate_from(
             );
         }
     }
+}
+
+/// [`propagate`], with M in `m` or, if the plan says so, with the sparse matrix that begins at vector
+/// `half` of `edges` (see [`pack`](crate::ops::sparse::packed::pack)), whose places are also `starts`.
+#[cube]
+#[allow(clippy::too_many_arguments)]
+pub fn spread(
+    acc: &mut Array<V4>,
+    m: &Shared<[V4]>,
+    starts: &[f32],
+    edges: &[V4],
+    half: usize,
+    x: &Shared<[V4]>,
+    me: &Place,
+    #[comptime] s: Plan,
+) {
+    if comptime!(s.sparse) {
+        let base = at(0usize, me.lane, me.col, s);
+        #[unroll]
+        for k in 0..s.tv {
+            let row = min(me.row + k, comptime!(s.v - 1));
+            let first = half + edge_place(starts, half * 4 + row);
+            let end = half + edge_place(starts, half * 4 + row + 1);
+            // Rows that fill up a group have no entries.
+            let end = select(me.row + k < s.v, end, first);
+            for edge in first..end {
+                let pair = edges[edge];
+                #[unroll]
+                for c in 0..2usize {
+                    let source = u32::cast_from(pair.extract(comptime!(2 * c))) as usize;
+                    let weight = V4::new(pair.extract(comptime!(2 * c + 1)));
+                    let from = base + source * comptime!(s.row_pitch());
+                    #[unroll]
+                    for j in 0..s.nt4 {
+                        let i = comptime!(k * s.nt4 + j);
+                        acc[i] = fma(weight, x[from + j], acc[i]);
+                    }
+                }
+            }
+        }
+    } else {
+        propagate(acc, m, x, me, s);
+    }
+}
+
+/// Where a row begins, counted in vectors.
+#[cube]
+pub fn edge_place(starts: &[f32], row: usize) -> usize {
+    u32::cast_from(starts[row]) as usize
 }
 
 /// acc[k][j] += Σ_m x[row + k][m] W[m][col + j], over all m; `w` holds W as [m][n4] vectors, `x`

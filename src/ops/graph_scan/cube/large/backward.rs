@@ -14,7 +14,7 @@ use super::super::plan::Sizes;
 use super::super::rows::{Back, VERTICES, backward_rows};
 use super::{Large, joined, reshaped};
 use crate::ops::cube::{cubes, empty, nothing, summed};
-use crate::ops::matmul::{gemm, gemm_of};
+use crate::ops::matmul::gemm;
 
 /// Gradients of the scan.
 pub fn backward(
@@ -32,6 +32,7 @@ pub fn backward(
         n,
         p_batch,
         p_steps,
+        ..
     } = scan.sizes;
     let dtype = x.u.dtype;
     let f32 = DType::F32;
@@ -90,10 +91,6 @@ pub fn backward(
         let more = acc.is_some();
         gemm(flat(h), flat(q), acc, true, false, more)
     };
-    let pull_back = |p: &CubeTensor, lam: &CubeTensor| {
-        let out = Some(scan.wide(lam));
-        gemm_of(p.clone(), v, scan.wide(&x_rows), out, true, false, true);
-    };
 
     let total = if spec.state { l + 1 } else { l };
     for i in 0..total {
@@ -130,7 +127,7 @@ pub fn backward(
             // P_{t+1} goes with q_{t+1}, P_t with dy_t.
             if let Some(q) = &q {
                 let p = scan.p(l - i);
-                pull_back(&p, &lam);
+                scan.pull_back(&p, &x_rows, &lam);
                 dp_steps.extend(outer_p(dp.take(), &h));
                 dw_rel = Some(outer_w(dw_rel.take(), &scan.propagate(&p, &h), q));
             }
@@ -139,13 +136,13 @@ pub fn backward(
                     scan.output(t, &dy, &x_rows, &lam, false);
                 }
                 let p = scan.p(t);
-                pull_back(&p, &lam);
+                scan.pull_back(&p, &x_rows, &lam);
                 dp = outer_p(None, &h);
                 ph = Some(scan.propagate(&p, &h));
             }
         } else {
             let p = scan.p(0);
-            pull_back(&p, &lam);
+            scan.pull_back(&p, &x_rows, &lam);
             dp = outer_p(dp.take(), &h);
             let product = scan.propagate(&p, &h);
             if let Some(q) = &q {

@@ -18,7 +18,7 @@ use cubecl::prelude::*;
 
 use super::super::backend::{Operands, ScanSpec, Scanned};
 use super::plan::{Sizes, divisors};
-use super::rows::{Forward, Rows, StepLaunch, forward_rows, output_rows};
+use super::rows::{Forward, Rows, StepLaunch, edge_products, forward_rows, output_rows};
 use crate::ops::cube::{ELEMENTWISE, add_parts, elementwise, empty, nothing};
 use crate::ops::matmul::gemm_of;
 
@@ -52,7 +52,7 @@ struct Large<'a> {
 
 impl<'a> Large<'a> {
     fn new(x: &'a Operands<CubeBackend>, spec: ScanSpec) -> Self {
-        let sizes = Sizes::of(x);
+        let sizes = Sizes::of(x, &spec);
         let n4 = sizes.n / 4;
         let mut rows = Rows {
             n4,
@@ -81,7 +81,10 @@ impl<'a> Large<'a> {
             sizes,
             rows,
             spec,
-            p: whole_vectors(&x.p),
+            p: match spec.sparse {
+                true => x.p.clone(),
+                false => whole_vectors(&x.p),
+            },
         }
     }
 
@@ -118,8 +121,11 @@ impl<'a> Large<'a> {
         (elementwise(b * v * d), CubeDim::new_1d(ELEMENTWISE))
     }
 
-    /// P_t as (b or 1, v, ..).
+    /// P_t as (b or 1, v, ..); a sparse one is the same at all times.
     fn p(&self, t: usize) -> CubeTensor {
+        if self.spec.sparse {
+            return self.p.clone();
+        }
         let [p_b, p_l, v, row] = self.p.shape().dims();
         if p_l == 1 {
             return reshaped(&self.p, [p_b, v, row]);
@@ -136,7 +142,46 @@ impl<'a> Large<'a> {
 
     fn propagate(&self, p: &CubeTensor, h: &CubeTensor) -> CubeTensor {
         let v = self.sizes.v;
+        if self.spec.sparse {
+            let out = self.state();
+            self.edges(h, &out, false);
+            return self.wide(&out);
+        }
         gemm_of(p.clone(), v, self.wide(h), None, false, false, false)
+    }
+
+    /// `lam += Pᵀ x`.
+    fn pull_back(&self, p: &CubeTensor, x: &CubeTensor, lam: &CubeTensor) {
+        if self.spec.sparse {
+            return self.edges(x, lam, true);
+        }
+        let (v, out) = (self.sizes.v, Some(self.wide(lam)));
+        gemm_of(p.clone(), v, self.wide(x), out, true, false, true);
+    }
+
+    /// `out = P x` of a sparse P, or `out += Pᵀ x`.
+    fn edges(&self, x: &CubeTensor, out: &CubeTensor, back: bool) {
+        let Sizes { b, v, d, n, .. } = self.sizes;
+        let row = d * n / 4;
+        let half = if back { self.p.shape()[3] / 4 } else { 0 };
+        // SAFETY: one unit per vector of the state, bounded inside; the columns are vertices.
+        unsafe {
+            edge_products::launch_unchecked(
+                self.client(),
+                elementwise(b * v * row),
+                CubeDim::new_1d(ELEMENTWISE),
+                x.required_address_type(),
+                x.clone().into_buffer_arg(),
+                self.p.clone().into_buffer_arg(),
+                self.p.clone().into_buffer_arg(),
+                out.clone().into_buffer_arg(),
+                b * v * row,
+                v,
+                row,
+                half,
+                back,
+            );
+        }
     }
 
     /// The state before the first step.
