@@ -72,8 +72,8 @@ pub struct ForecastConfig {
     pub transform: Transform,
     /// Which of the given edges are used.
     pub graph: GraphUse,
-    /// Whether the given graph is kept as its edges only; `None`: above 1,000 nodes where the model
-    /// can.
+    /// Whether the given graph is kept as its edges only; `None`: where the model can and it has more
+    /// than 64 nodes and edges for a quarter of all pairs at most, or more than 1,000 nodes.
     pub sparse: Option<bool>,
     /// Whether models are told where targets were observed; `None`: where some are missing.
     pub masked: Option<bool>,

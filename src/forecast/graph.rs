@@ -14,8 +14,13 @@ use crate::models::ModelConfig;
 use crate::nn::{ConvType, MixerKind, propagation};
 use crate::ops::sparse::SparseMatrix;
 
-/// Nodes up to which a matrix of all pairs is no burden.
-const DENSE_UP_TO: usize = 1000;
+/// Graphs of up to so many nodes are no faster by their edges: the kernels for all pairs hold them.
+const DENSE_UP_TO: usize = 64;
+
+/// Larger ones are kept as a matrix of all pairs where more than one in so many pairs is an edge; above
+/// [`ALL_PAIRS_UP_TO`] nodes never.
+const FEW: usize = 4;
+const ALL_PAIRS_UP_TO: usize = 1000;
 
 /// The edges that are used.
 #[derive(Debug, Clone)]
@@ -42,14 +47,18 @@ pub enum GivenGraph {
     Sparse(Arc<SparseMatrix>),
 }
 
-/// Whether the graph of a series is kept as its edges only: as asked, else where it has more than
-/// 1,000 nodes and the model can.
+/// Whether the graph of a series is kept as its edges only: as asked, else where the model can and it
+/// has more than 64 nodes and edges for a quarter of all pairs at most, or more than 1,000 nodes.
 ///
 /// # Errors
 /// It is asked for, and model or graph cannot.
 pub fn kept_sparse(series: &Series, config: &ForecastConfig, model: &ModelConfig) -> Result<bool> {
     let given = series.graph.as_ref();
     let given = given.filter(|_| config.graph != GraphUse::None);
+    let edges = match given {
+        Some(SeriesGraph::Static(graph)) => graph.n_edges(),
+        _ => 0,
+    };
     let learned = config.adaptive || model.block().edge_learner.is_active();
     let linear = !matches!(model.conv_type, ConvType::GatV2Conv | ConvType::None);
     let against = [
@@ -82,7 +91,11 @@ pub fn kept_sparse(series: &Series, config: &ForecastConfig, model: &ModelConfig
         }
         (Some(asked), _) => Ok(asked),
         (None, Some(_)) => Ok(false),
-        (None, None) => Ok(series.dim().1 > DENSE_UP_TO),
+        (None, None) => {
+            let nodes = series.dim().1;
+            let few = edges * FEW <= nodes * nodes;
+            Ok(nodes > ALL_PAIRS_UP_TO || (nodes > DENSE_UP_TO && few))
+        }
     }
 }
 

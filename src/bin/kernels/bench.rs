@@ -3,13 +3,12 @@
 use std::time::Instant;
 
 use burn::tensor::{DType, Device, Distribution, Tensor};
-use tgmamba::ops::graph_scan::{graph_scan, reference};
 use tgmamba::ops::matmul::matmul;
 use tgmamba::ops::selective_scan::{self, SelectiveScanInput, SelectiveScanOutput, selective_scan};
 
 use super::family_bench;
 use super::peak::Limits;
-use super::problem::{Case, Problem};
+use super::problem::{Case, Problem, Way};
 
 /// What to time.
 pub struct Options {
@@ -33,6 +32,15 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         ("ern56", Case::new([60, 56, 16, 100, 16])),
         ("raw2000", Case::new([4, 19, 2000, 64, 16])),
         ("traffic207", Case::new([64, 207, 12, 64, 16])),
+        // The los-loop preset, its graph as all pairs and as edges.
+        ("pairs207", Case::new([32, 207, 12, 128, 8])),
+        (
+            "edges207",
+            Case {
+                sparse: true,
+                ..Case::new([32, 207, 12, 128, 8])
+            },
+        ),
     ]
 }
 
@@ -178,11 +186,11 @@ fn graph(name: &str, case: Case, device: &Device, dtype: DType, options: &Option
     let operands = tracked.inner();
     let times = time(
         device,
-        || drop(operands.scan(graph_scan)),
-        || tracked.step(graph_scan),
+        || drop(operands.scan(Way::Kernel)),
+        || tracked.step(Way::Kernel),
     );
     let plain = (options.plain && dtype == DType::F32)
-        .then(|| median(device, 1, || tracked.step(reference::graph_scan)));
+        .then(|| median(device, 1, || tracked.step(Way::Reference)));
     let bytes = case.bytes(dtype.size());
     line(
         name,

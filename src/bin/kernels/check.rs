@@ -1,12 +1,9 @@
 //! The kernels of a device against the recurrence in f64.
 
 use burn::tensor::{DType, Device, Distribution, Tensor};
-use tgmamba::ops::graph_scan::{self, reference};
 use tgmamba::ops::matmul::{Precision, matmul, precision};
 
-use super::problem::{
-    Case, Operands, Problem, Results, over_edges, relative_error, unless_cancelled,
-};
+use super::problem::{Case, Operands, Problem, Results, Way, relative_error, unless_cancelled};
 
 /// Largest relative errors of outputs and gradients.
 struct Bounds {
@@ -108,7 +105,7 @@ pub fn cases(quick: bool) -> Vec<Case> {
             [1, 900, 3, 2, 20],
         ],
         false => &[
-            [32, 207, 12, 128, 8],
+            [4, 207, 12, 128, 8],
             [2, 207, 45, 33, 16],
             [3, 71, 31, 5, 4],
             [1, 64, 257, 9, 48],
@@ -133,11 +130,7 @@ pub fn check(case: Case, device: &Device, dtype: DType, seed: u64) -> Result<[f6
     let expected = exact(&problem);
     let operands = problem.load(&device.clone().autodiff(), dtype);
     poison(&operands);
-    let scan = match case.sparse {
-        true => over_edges,
-        false => graph_scan::graph_scan,
-    };
-    let (results, again) = (operands.results(scan), operands.results(scan));
+    let (results, again) = (operands.results(Way::Kernel), operands.results(Way::Kernel));
     let bounds = bounds(dtype);
     let mut worst = [0.0f64; 2];
     for (i, name) in problem.names().iter().enumerate() {
@@ -167,10 +160,10 @@ pub fn check(case: Case, device: &Device, dtype: DType, seed: u64) -> Result<[f6
 
 fn exact(problem: &Problem) -> Results {
     let operands = problem.load(&Device::flex().autodiff(), DType::F64);
-    match problem.case.l == LONG {
-        true => operands.results(graph_scan::graph_scan),
-        false => operands.results(reference::graph_scan),
-    }
+    operands.results(match problem.case.l == LONG {
+        true => Way::Kernel,
+        false => Way::Reference,
+    })
 }
 
 /// Sizes (batch, m, k, n) of matrix products, between them every kind of tile.

@@ -3,8 +3,8 @@
 use burn::tensor::{DType, Device, Gradients, Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tgmamba::ops::graph_scan::reference::StateWeights;
-use tgmamba::ops::graph_scan::{GraphMixing, ScanInput, ScanOutput, sparse_graph_scan};
+use tgmamba::ops::graph_scan::reference::{self, StateWeights};
+use tgmamba::ops::graph_scan::{GraphMixing, ScanInput, ScanOutput, graph_scan, sparse_graph_scan};
 use tgmamba::ops::sparse::SparseMatrix;
 use tgmamba_graph::topology::CsrGraph;
 
@@ -60,7 +60,9 @@ impl Case {
         let Self { b, v, l, d, n, .. } = *self;
         let products = if self.p_steps { 2 } else { 1 };
         let matrices = if self.root { 2 } else { 1 };
-        let step = 2 * products * v * v * n + 2 * matrices * v * n * n;
+        // One pair in nine is an edge.
+        let pairs = if self.sparse { v * v / 9 } else { v * v };
+        let step = 2 * products * pairs * n + 2 * matrices * v * n * n;
         let forward = (b * l * d) as f64 * step as f64;
         (forward, 3.0 * forward)
     }
@@ -193,6 +195,7 @@ impl Problem {
         let c = track(tensor(4, dtype).on(device));
         let d = tensor(5, wide).on::<1>(device).require_grad();
         let p = tensor(6, wide).on(device);
+        let edges = self.case.sparse.then(|| edges(&p.clone().inner()));
         let p = if self.case.sparse { p } else { track(p) };
         let w: Vec<Tensor<2>> = (7..if self.case.root { 11 } else { 9 })
             .map(|i| tensor(i, wide).on::<2>(device).require_grad())
@@ -213,6 +216,7 @@ impl Problem {
             c,
             d,
             p,
+            edges,
             w,
             state,
             weights: [weight(0, dtype), weight(1, wide)],
@@ -242,6 +246,7 @@ pub struct Operands {
     pub c: Tensor<4>,
     pub d: Tensor<1>,
     pub p: Tensor<4>,
+    edges: Option<SparseMatrix>,
     /// gconv_A rel, gconv_C rel, then the roots.
     pub w: Vec<Tensor<2>>,
     pub state: Option<Tensor<4>>,
@@ -249,25 +254,22 @@ pub struct Operands {
 }
 
 /// An implementation of the scan.
-pub type Scan = fn(ScanInput, GraphMixing) -> ScanOutput;
+#[derive(Debug, Clone, Copy)]
+pub enum Way {
+    /// The kernels of the device, over the edges of P if that is the case.
+    Kernel,
+    /// Plain tensor operations.
+    Reference,
+}
 
-/// The scan over the edges of P.
-pub fn over_edges(input: ScanInput, mixing: GraphMixing) -> ScanOutput {
-    let [_, _, v, _] = mixing.p.dims();
-    let p = numbers(mixing.p);
-    let edges = p.iter().enumerate().filter(|(_, weight)| **weight != 0.0);
-    let edges: Vec<_> = edges
-        .map(|(i, weight)| (i % v, i / v, *weight as f32))
-        .collect();
+/// P by its edges.
+fn edges(p: &Tensor<4>) -> SparseMatrix {
+    let [_, _, v, _] = p.dims();
+    let weights = numbers(p.clone());
+    let edges = weights.iter().enumerate().filter(|(_, w)| **w != 0.0);
+    let edges: Vec<_> = edges.map(|(i, w)| (i % v, i / v, *w as f32)).collect();
     let graph = CsrGraph::from_edges(v, &edges).expect("indices below v");
-    let device = input.u.device().inner();
-    let weights = StateWeights {
-        a_root: mixing.a_root,
-        a_rel: mixing.a_rel,
-        c_root: mixing.c_root,
-        c_rel: mixing.c_rel,
-    };
-    sparse_graph_scan(input, &SparseMatrix::new(&graph, &device), weights)
+    SparseMatrix::new(&graph, &p.device())
 }
 
 impl Operands {
@@ -281,13 +283,14 @@ impl Operands {
             c: self.c.clone().inner(),
             d: self.d.clone().inner(),
             p: self.p.clone().inner(),
+            edges: self.edges.clone(),
             w: self.w.iter().map(|w| w.clone().inner()).collect(),
             state: self.state.clone().map(Tensor::inner),
             weights: self.weights.clone().map(Tensor::inner),
         }
     }
 
-    pub fn scan(&self, scan: Scan) -> ScanOutput {
+    pub fn scan(&self, way: Way) -> ScanOutput {
         let input = ScanInput {
             u: self.u.clone(),
             delta: self.delta.clone(),
@@ -297,19 +300,29 @@ impl Operands {
             d: Some(self.d.clone()),
             initial_state: self.state.clone(),
         };
-        let mixing = GraphMixing {
-            p: self.p.clone(),
+        let weights = StateWeights {
             a_rel: self.w[0].clone(),
             c_rel: self.w[1].clone(),
             a_root: self.w.get(2).cloned(),
             c_root: self.w.get(3).cloned(),
         };
-        scan(input, mixing)
+        let mixing = |weights: StateWeights| GraphMixing {
+            p: self.p.clone(),
+            a_rel: weights.a_rel,
+            c_rel: weights.c_rel,
+            a_root: weights.a_root,
+            c_root: weights.c_root,
+        };
+        match (way, &self.edges) {
+            (Way::Kernel, Some(p)) => sparse_graph_scan(input, p, weights),
+            (Way::Kernel, None) => graph_scan(input, mixing(weights)),
+            (Way::Reference, _) => reference::graph_scan(input, mixing(weights)),
+        }
     }
 
     /// y, the last state and all gradients of Σ weights · (y, state).
-    pub fn results(&self, scan: Scan) -> Results {
-        let out = self.scan(scan);
+    pub fn results(&self, way: Way) -> Results {
+        let out = self.scan(way);
         let [wy, wh] = self.weights.clone();
         let loss = (out.y.clone() * wy).cast(self.a.dtype()).sum() + (out.state.clone() * wh).sum();
         let grads = loss.backward();
@@ -352,8 +365,8 @@ impl Operands {
     }
 
     /// One forward and backward pass with a gradient of ones, dropped unread.
-    pub fn step(&self, scan: Scan) {
-        drop(self.scan(scan).y.backward());
+    pub fn step(&self, way: Way) {
+        drop(self.scan(way).y.backward());
     }
 }
 

@@ -35,8 +35,8 @@ pub struct ForecastFlags {
     /// What values go through before they are scaled: none, log1p [default: none]
     #[arg(long, value_name = "KIND")]
     transform: Option<String>,
-    /// Keep the given graph as its edges only, in tgmamba without a learned graph [default:
-    /// above 1,000 sensors]
+    /// Keep the given graph as its edges only, in tgmamba without a learned graph [default: above 64
+    /// sensors if they are a quarter of all pairs at most, and above 1,000]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     sparse_graph: Option<bool>,
     /// Learn a graph beside the given one [default: true]
