@@ -245,6 +245,30 @@ impl ModuleMapper for Shift {
     }
 }
 
+/// `v` sensors in a ring, each with `degree` neighbours.
+#[test]
+fn larger_graphs_of_few_edges_are_kept_sparse() {
+    let kept = |v: usize, degree: usize| {
+        let edges = (0..v).flat_map(|i| (1..=degree).map(move |k| (i, (i + k) % v, 1.0)));
+        let graph = CsrGraph::from_edges(v, &edges.collect::<Vec<_>>()).unwrap();
+        let names = (0..v).map(|i| i.to_string()).collect();
+        let values = Array3::zeros((5, v, 1));
+        let features = vec![Feature::new("y", "km")];
+        let series = Series::new(Default::default(), names, features, values).unwrap();
+        let series = series.with_graph(SeriesGraph::fixed(graph)).unwrap();
+        let config = ForecastConfig {
+            adaptive: false,
+            ..ForecastConfig::default()
+        };
+        kept_sparse(&series, &config, &small()).unwrap()
+    };
+    assert!(!kept(64, 1));
+    assert!(kept(65, 16));
+    assert!(!kept(65, 17));
+    assert!(!kept(1000, 251));
+    assert!(kept(1001, 251));
+}
+
 #[test]
 fn what_cannot_be_sparse_is_refused() {
     let set = set(40, |_, _| None);

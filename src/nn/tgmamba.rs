@@ -26,10 +26,10 @@ use super::linear::linear;
 use super::mamba::initial_dt;
 use super::norm::GatedRmsNorm;
 use crate::ops::graph_scan::reference::{StateWeights, matrix_steps, scan_with};
-use crate::ops::graph_scan::sparse_graph_scan;
 use crate::ops::sparse::{SparseMatrix, sparse_product};
 use crate::ops::{
     GraphMixing, ScanInput, ScanOutput, SelectiveScanInput, graph_scan, selective_scan,
+    sparse_graph_scan,
 };
 
 /// Sizes and choices of a block.

@@ -30,7 +30,7 @@ mod team;
 pub(crate) mod testing;
 
 pub use causal_conv1d::causal_conv1d;
-pub use graph_scan::{GraphMixing, ScanInput, ScanOutput, graph_scan};
+pub use graph_scan::{GraphMixing, ScanInput, ScanOutput, graph_scan, sparse_graph_scan};
 pub use rms_norm::rms_norm;
 pub use selective_scan::{SelectiveScanInput, SelectiveScanOutput, selective_scan};
 pub use selective_state_update::{

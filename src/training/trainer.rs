@@ -19,6 +19,8 @@ use crate::error::{Error, Result};
 use crate::models::weights;
 use crate::nn::{dropout, state_dict};
 use crate::ops::dropout::SEEDS;
+use crate::ops::is_cpu;
+use crate::ops::overwrite::copied;
 use crate::recorder::{Feed, Placed, Recorder};
 use crate::report::{EpochRecord, loader_share};
 
@@ -162,7 +164,21 @@ struct Trainer<'a, O: Objective> {
     progress: Progress,
     schedule: Schedule,
     recorder: Recorder<Tensor<1>>,
+    /// Losses that are still on the device.
+    unread: Vec<Unread>,
 }
+
+/// The loss of a step.
+struct Unread {
+    loss: Tensor<1>,
+    windows: usize,
+    /// Steps of the run before it.
+    step: usize,
+}
+
+/// Steps that a GPU is given before it is asked for their losses: an answer takes until all work is
+/// done, and the next step would only then be prepared.
+const AHEAD: usize = 8;
 
 impl<'a, O: Objective> Trainer<'a, O> {
     fn new(task: &'a Task<'a, O>) -> Result<Self> {
@@ -187,6 +203,7 @@ impl<'a, O: Objective> Trainer<'a, O> {
             progress,
             schedule: Schedule::new(task.training, steps),
             recorder: Recorder::new(&autodiff, launch),
+            unread: Vec::new(),
         })
     }
 
@@ -255,17 +272,20 @@ impl<'a, O: Objective> Trainer<'a, O> {
             let feed = objective.feed(batch, self.progress.epoch);
             let position = (self.progress.epoch * batches + index) as u64;
             lr = self.schedule.lr(self.progress.step);
-            let value = if group > 1 {
+            let loss = if group > 1 {
                 let share = count as f64 / windows as f64;
                 self.part_of_step(feed, position, share, &mut accumulator)
             } else {
                 self.step(feed, position, lr)?
             };
-            if !value.is_finite() {
-                return Err(self.diverged(value));
+            self.unread.push(Unread {
+                loss,
+                windows: count,
+                step: self.progress.step,
+            });
+            if self.unread.len() >= if is_cpu(self.task.device) { 1 } else { AHEAD } {
+                self.read_losses()?;
             }
-            self.progress.loss_sum += value * count as f64;
-            self.progress.loss_count += count;
             self.progress.batch += 1;
             let stepped = self.progress.batch - group_start == group;
             if stepped {
@@ -276,10 +296,10 @@ impl<'a, O: Objective> Trainer<'a, O> {
                 self.progress.step += 1;
             }
             bar.inc(count as u64);
-            bar.set_message(format!(
-                "loss {:.4}",
-                self.progress.loss_sum / self.progress.loss_count as f64
-            ));
+            if self.progress.loss_count > 0 {
+                let mean = self.progress.loss_sum / self.progress.loss_count as f64;
+                bar.set_message(format!("loss {mean:.4}"));
+            }
             let ended = self.progress.batch == batches;
             if stepped && !ended {
                 self.progress.seconds = before + started.elapsed().as_secs_f64();
@@ -296,14 +316,33 @@ impl<'a, O: Objective> Trainer<'a, O> {
                 }
             }
         }
+        self.read_losses()?;
         let loader = objective.waited().saturating_sub(waited);
         self.progress.loader_seconds = loader_before + loader.as_secs_f64();
         self.close_epoch(lr, before + started.elapsed().as_secs_f64(), &bar)?;
         Ok(true)
     }
 
+    /// Counts the losses that are still on the device.
+    fn read_losses(&mut self) -> Result<()> {
+        if self.unread.is_empty() {
+            return Ok(());
+        }
+        let unread = std::mem::take(&mut self.unread);
+        let losses = unread.iter().map(|of| of.loss.clone()).collect();
+        for (value, of) in host(Tensor::cat(losses, 0))?.into_iter().zip(unread) {
+            let value = f64::from(value);
+            if !value.is_finite() {
+                return Err(self.diverged(value, of.step));
+            }
+            self.progress.loss_sum += value * of.windows as f64;
+            self.progress.loss_count += of.windows;
+        }
+        Ok(())
+    }
+
     /// A step on a batch; its loss. `position` counts batches through the run.
-    fn step(&mut self, feed: Feed, position: u64, lr: f64) -> Result<f64> {
+    fn step(&mut self, feed: Feed, position: u64, lr: f64) -> Result<Tensor<1>> {
         let objective = self.task.objective;
         let mut arrays = Feed::default();
         arrays.push(self.optimizer.course(lr).to_vec(), [3]);
@@ -319,7 +358,8 @@ impl<'a, O: Objective> Trainer<'a, O> {
             loss.inner()
         })?;
         self.optimizer.count_step();
-        Ok(f64::from(host(loss)?[0]))
+        // The next step may write its loss into the same memory.
+        Ok(copied(loss))
     }
 
     /// The loss of a batch that is a `share` of its step, and its gradients, added.
@@ -329,12 +369,12 @@ impl<'a, O: Objective> Trainer<'a, O> {
         position: u64,
         share: f64,
         accumulator: &mut GradientsAccumulator<O::Model>,
-    ) -> f64 {
+    ) -> Tensor<1> {
         let device = self.task.device;
         let placed = feed.place(&device.clone().autodiff());
         let seeds = Tensor::from_floats(self.seeds(position), device);
         let loss = dropout::seeded(seeds, || self.task.objective.loss(&self.model, placed));
-        let value = f64::from(loss.clone().into_scalar::<f32>());
+        let value = loss.clone().inner();
         let grads = GradientsParams::from_grads((loss * share).backward(), &self.model);
         accumulator.accumulate(&self.model, grads);
         value
@@ -448,18 +488,19 @@ impl<'a, O: Objective> Trainer<'a, O> {
         bar
     }
 
-    fn save(&self) -> Result<()> {
+    fn save(&mut self) -> Result<()> {
+        self.read_losses()?;
         let path = last_checkpoint(self.task.folder);
         checkpoint::save(&path, &self.model, &self.optimizer, &self.progress)
     }
 
-    fn diverged(&self, loss: f64) -> Error {
+    fn diverged(&self, loss: f64, step: usize) -> Error {
         Error::config(
             "training",
             format!(
                 "the loss became {loss} in epoch {}, step {}",
                 self.progress.epoch + 1,
-                self.progress.step + 1
+                step + 1
             ),
             "lower --lr, keep --clip-norm above 0, or use --state-mixing bounded",
         )
