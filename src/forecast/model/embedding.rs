@@ -107,7 +107,9 @@ impl Inputs {
         if let (Some(layer), Some(clock)) = (&self.clock_proj, &input.clock) {
             hidden = hidden + linear(layer, clock.clone()).unsqueeze_dim::<4>(1);
         }
-        for rows in self.identities.rows(input) {
+        // Together first: what they add to every step is a sum over steps in the backward pass.
+        let identities = self.identities.rows(input).into_iter();
+        if let Some(rows) = identities.reduce(|sum, rows| sum + rows) {
             hidden = hidden + rows.unsqueeze_dim::<4>(2);
         }
         hidden

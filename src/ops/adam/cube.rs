@@ -2,7 +2,7 @@
 
 use burn::backend::{TensorMetadata, tensor::FloatTensor};
 use burn::tensor::DType;
-use burn_cubecl::{CubeBackend, kernel::into_contiguous};
+use burn_cubecl::{CubeBackend, kernel::into_contiguous, tensor::CubeTensor};
 use cubecl::prelude::*;
 
 use super::backend::{AdamBackend, AdamStep, Stepped};
@@ -38,29 +38,96 @@ fn step_kernel(
     }
 }
 
-/// Units of the cube that adds up squares.
-const UNITS: usize = 256;
+/// Units of a cube that adds up squares, where the device has as many.
+const UNITS: usize = 512;
 
+/// Sums of a unit that do not wait for each other.
+const SUMS: usize = 4;
+
+/// Numbers up to which one cube adds up squares; of more, several leave their parts to one.
+const ALONE: usize = 1 << 15;
+
+/// Numbers of a part, and how many parts there are at most.
+const PART: usize = 1 << 13;
+const PARTS: usize = 128;
+
+/// Of every cube its share of Σ x² or, if `last`, of `sum` + Σ x.
 #[cube(launch_unchecked, address_type = "dynamic")]
-fn squares_kernel(sum: &[f32], x: &[f32], out: &mut [f32], count: usize) {
+fn squares_kernel(
+    sum: &[f32],
+    x: &[f32],
+    out: &mut [f32],
+    count: usize,
+    #[comptime] squared: bool,
+    #[comptime] last: bool,
+    #[comptime] units: usize,
+) {
     let unit = UNIT_POS as usize;
-    let mut own = 0.0f32;
-    let rounds = count.div_ceil(UNITS);
+    let cube = CUBE_POS as usize;
+    let cubes = CUBE_COUNT as usize;
+    let mut own = Array::<f32>::new(SUMS);
+    #[unroll]
+    for c in 0..SUMS {
+        own[c] = 0.0;
+    }
+    let rounds = count.div_ceil(units * cubes * SUMS);
     for i in 0..rounds {
-        let at = i * UNITS + unit;
-        if at < count {
-            own += x[at] * x[at];
+        #[unroll]
+        for c in 0..SUMS {
+            let at = ((i * SUMS + c) * cubes + cube) * units + unit;
+            if at < count {
+                let value = x[at];
+                own[c] += if comptime!(squared) {
+                    value * value
+                } else {
+                    value
+                };
+            }
         }
     }
-    let mut sums = Shared::<[f32]>::new_slice(UNITS);
-    sums[unit] = own;
+    let mut sums = Shared::<[f32]>::new_slice(units);
+    sums[unit] = (own[0usize] + own[1usize]) + (own[2usize] + own[3usize]);
     sync_cube();
-    if unit == 0 {
-        let mut total = sum[0];
-        for i in 0..UNITS {
-            total += sums[i];
+    #[unroll]
+    for i in 1..comptime!(units.ilog2() as usize + 1) {
+        let half = comptime!(units >> i);
+        if unit < half {
+            sums[unit] = sums[unit] + sums[unit + half];
         }
-        out[0] = total;
+        sync_cube();
+    }
+    if unit == 0 {
+        out[cube] = if comptime!(last) {
+            sum[0] + sums[0]
+        } else {
+            sums[0]
+        };
+    }
+}
+
+/// Σ x², or `sum` + Σ x² in the one number of `out`; of several cubes a number each.
+fn sum_up(sum: &CubeTensor, x: CubeTensor, out: &CubeTensor, squared: bool, last: bool) {
+    let hardware = &x.client.properties().hardware;
+    let most = (hardware.max_units_per_cube as usize).min(UNITS);
+    let units = 1 << most.ilog2();
+    let count = x.shape().num_elements();
+    let cubes = out.shape().num_elements();
+    let client = x.client.clone();
+    // SAFETY: reads stay below `count`; a unit of each cube writes its element.
+    unsafe {
+        squares_kernel::launch_unchecked(
+            &client,
+            CubeCount::Static(cubes as u32, 1, 1),
+            CubeDim::new_1d(units as u32),
+            x.required_address_type(),
+            sum.clone().into_buffer_arg(),
+            x.into_buffer_arg(),
+            out.clone().into_buffer_arg(),
+            count,
+            squared,
+            last,
+            units,
+        );
     }
 }
 
@@ -110,19 +177,12 @@ impl AdamBackend for CubeBackend {
         let count = x.shape().num_elements();
         let (sum, x) = (into_contiguous(sum), into_contiguous(x));
         let out = empty(&x, [1], DType::F32);
-        let client = x.client.clone();
-        // SAFETY: reads stay below `count`; one unit writes the one element.
-        unsafe {
-            squares_kernel::launch_unchecked(
-                &client,
-                CubeCount::Static(1, 1, 1),
-                CubeDim::new_1d(UNITS as u32),
-                x.required_address_type(),
-                sum.into_buffer_arg(),
-                x.into_buffer_arg(),
-                out.clone().into_buffer_arg(),
-                count,
-            );
+        if count <= ALONE {
+            sum_up(&sum, x, &out, true, true);
+        } else {
+            let parts = empty(&x, [count.div_ceil(PART).min(PARTS)], DType::F32);
+            sum_up(&sum, x, &parts, true, false);
+            sum_up(&sum, parts, &out, false, true);
         }
         out
     }

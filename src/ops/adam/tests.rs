@@ -18,6 +18,8 @@ fn check(device: &Device) {
         ([1, 1], 0.0, 0.0),
         ([37, 3], 0.1, 0.0),
         ([300, 70], 0.0, 0.1),
+        // So many that several cubes of a GPU add up their squares.
+        ([331, 199], 0.05, 0.0),
     ] {
         let step = AdamStep {
             decay,

@@ -175,8 +175,14 @@ impl Plan {
         const CORES: usize = 132;
         const CORE_BYTES: usize = 228 * 1024;
         const CORE_REGISTERS: usize = 65_536;
+        const BYTES_A_CYCLE: f64 = 25.0;
         let cubes = sizes.b * sizes.d.div_ceil(self.dg);
         // Accumulators, what is read for them, and the running sums.
+        let registers = match self.sparse {
+            // No weights of P among them.
+            true => registers - 60,
+            false => registers,
+        };
         let registers = (registers + 8 * self.owned()).min(255);
         let room = (CORE_BYTES / (bytes + 1024))
             .min(CORE_REGISTERS / (self.units * registers))
@@ -198,15 +204,21 @@ impl Plan {
         let instructions = propagate + n4 * (16.0 * tv * nt4 + tv + 8.0 * nt4);
         let reads = p_reads + n4 * (2.0 * tv + 16.0 * nt4);
         // Beyond this the registers of a unit go to memory.
-        let spilled = if self.owned() > 10 || self.units > 256 {
-            1.4
-        } else {
-            1.0
+        let spills = match self.sparse {
+            true => self.units * registers > CORE_REGISTERS,
+            false => self.owned() > 10 || self.units > 256,
         };
+        let spilled = if spills { 1.4 } else { 1.0 };
         let alone = instructions / 0.4;
         let together = warps * instructions / (4.0 * 0.75);
         let step = 3.0 * alone.max(together).max(warps * reads) * spilled;
-        waves * (step + overhead * resident as f64)
+        // By its edges P takes so little that the operands of a step count: rows of B and C for all
+        // channels of a cube, signals in sectors of eight channels.
+        let operands = match self.sparse {
+            true => v * (3.0 * (4 * self.dg).max(32) as f64 + 48.0 * n4) / BYTES_A_CYCLE,
+            false => 0.0,
+        };
+        waves * (step + (overhead + operands) * resident as f64)
     }
 
     /// Columns of a tile of dW such that as many units as possible have one.
