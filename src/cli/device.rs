@@ -43,9 +43,9 @@ impl Name {
 
 /// Device by name: `cpu`, `cuda`, `cuda:N` or `wgpu`.
 ///
-/// With the CPU the process keeps the memory it frees from then on (glibc's `mallopt`): its peak is
-/// the same, and steps are faster. The first GPU of a process sets the place where compiled kernels are kept (`TGMAMBA_CACHE`, else
-/// the user's cache folder) and says so on stdout and in the log.
+/// With the CPU the process keeps the memory it frees from then on (glibc's `mallopt`), which makes the
+/// steps of a training faster at the same peak. The first GPU of a process sets the place where compiled
+/// kernels are kept (`TGMAMBA_CACHE`, else the user's cache folder) and says so on stdout and in the log.
 ///
 /// # Errors
 /// A name that is unknown or whose backend is not part of this build; a GPU whose driver, libraries

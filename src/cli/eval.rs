@@ -114,7 +114,7 @@ fn run(args: &EvalArgs) -> Result<()> {
         let evaluation =
             forecast::evaluation::evaluate(&folder, &device, &cache_options(args.no_cache))?;
         say!("{}", evaluation.text());
-        evaluation::write_report(&folder, &evaluation.record(&folder, &device)?)?;
+        evaluation::write_report(&folder, &evaluation.record(&folder)?)?;
         let at = folder.path().display();
         say!(
             "written: {at}/test.json, {at}/nodes.csv, {at}/predictions.parquet, {at}/plots/, \

@@ -48,7 +48,8 @@ pub enum GivenGraph {
 }
 
 /// Whether the graph of a series is kept as its edges only: as asked, else where the model can and it
-/// has more than 64 nodes and edges for a quarter of all pairs at most, or more than 1,000 nodes.
+/// has more than 64 nodes and comes with edges for a quarter of all pairs at most, or has more than 1,000
+/// nodes.
 ///
 /// # Errors
 /// It is asked for, and model or graph cannot.
@@ -127,16 +128,18 @@ pub(super) fn graphs(series: &Series, config: &ForecastConfig) -> Result<Graphs>
         SeriesGraph::Static(graph) if config.sparse == Some(true) => {
             Graphs::Sparse(Arc::new(turned(graph)))
         }
-        SeriesGraph::Static(graph) => {
-            let graph = turned(graph);
-            let mut dense = vec![0.0; graph.n_nodes() * graph.n_nodes()];
-            fill_dense(&graph, &mut dense);
-            Graphs::Fixed(Arc::new(dense))
-        }
+        SeriesGraph::Static(graph) => Graphs::Fixed(Arc::new(filled_dense(&turned(graph)))),
         SeriesGraph::PerStep(graphs) => {
             Graphs::PerStep(graphs.iter().map(|g| Arc::new(turned(g))).collect())
         }
     })
+}
+
+/// A graph as a row-major matrix, entry [target, source].
+fn filled_dense(graph: &CsrGraph) -> Vec<f32> {
+    let mut dense = vec![0.0; graph.n_nodes() * graph.n_nodes()];
+    fill_dense(graph, &mut dense);
+    dense
 }
 
 /// Writes a graph into a row-major matrix of zeros, entry [target, source].
@@ -170,6 +173,15 @@ impl ForecastData {
                 let data = TensorData::new(dense.to_vec(), [1, 1, v, v]);
                 Some(Tensor::from_data(data, device))
             }
+            _ => None,
+        }
+    }
+
+    /// The adjacency that is the same at every step, however it is kept, (v, w).
+    pub(super) fn adjacency(&self) -> Option<Vec<f32>> {
+        match &self.graph {
+            Graphs::Fixed(dense) => Some(dense.to_vec()),
+            Graphs::Sparse(graph) => Some(filled_dense(graph)),
             _ => None,
         }
     }

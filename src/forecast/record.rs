@@ -1,6 +1,5 @@
 //! What the report says about a forecast.
 
-use burn::tensor::Device;
 use serde_json::json;
 use tgmamba_graph::series::{ForecastSplit, Positions, Series, SeriesGraph};
 use tgmamba_graph::topology::layout_2d;
@@ -57,7 +56,7 @@ impl ForecastEvaluation {
     ///
     /// # Errors
     /// As reading the run's files.
-    pub fn record(&self, folder: &RunFolder, device: &Device) -> Result<RunRecord> {
+    pub fn record(&self, folder: &RunFolder) -> Result<RunRecord> {
         let several = self.parts.len() > 1;
         let mut folds = Vec::with_capacity(self.parts.len());
         for result in &self.parts {
@@ -93,7 +92,7 @@ impl ForecastEvaluation {
             epochs: folds[0].epochs.clone(),
             best_epoch: folds[0].best_epoch,
             test: Some(first.test_record()),
-            graphs: first.graphs(device)?,
+            graphs: first.graphs()?,
             forecast: Some(first.forecast_record()),
             folds: if several { folds } else { vec![] },
         })
@@ -329,7 +328,7 @@ impl PartResult {
     }
 
     /// The given graph and the learned one.
-    fn graphs(&self, device: &Device) -> Result<Vec<GraphFigure>> {
+    fn graphs(&self) -> Result<Vec<GraphFigure>> {
         let v = self.data.nodes();
         if v > MOST_DRAWN {
             return Ok(vec![]);
@@ -343,8 +342,8 @@ impl PartResult {
             head: false,
         };
         let mut figures = Vec::new();
-        if let Some(given) = self.data.dense_graph(device) {
-            figures.push(figure("given", host(given)?));
+        if let Some(given) = self.data.adjacency() {
+            figures.push(figure("given", given));
         }
         if let Some(learned) = self.model.as_ref().and_then(|m| m.learned_graph()) {
             figures.push(figure("learned", host(learned)?));

@@ -210,6 +210,10 @@ fn a_sparse_graph_forecasts_what_the_dense_one_does() {
                 let data = with(sparse);
                 let given = data.fixed_graph(&model, &device).unwrap();
                 assert_eq!(matches!(given, Some(GivenGraph::Sparse(_))), sparse);
+                // What the report draws.
+                let drawn = data.adjacency().unwrap();
+                assert_eq!(drawn, with(false).adjacency().unwrap());
+                assert_eq!(drawn[v], 0.3 + 1.0 / 7.0);
                 let batch = data.gather(&[0, 5, 9]);
                 let mut input = data.input(batch, given.as_ref(), &device);
                 let x = input.x.require_grad();

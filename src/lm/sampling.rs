@@ -174,13 +174,13 @@ fn weights(mut logits: Vec<f32>, sampling: &Sampling) -> Vec<f32> {
         values: &mut logits,
     });
     let mut weights = logits;
+    if sampling.top_p < 1.0 {
+        keep_nucleus(&mut weights, likeliest, sampling.top_p);
+    }
     if sampling.min_p > 0.0 {
         let unlikely = |weight: f32| f64::from(weight) < sampling.min_p;
         let gone = weights.iter_mut().filter(|weight| unlikely(**weight));
         gone.for_each(|weight| *weight = 0.0);
-    }
-    if sampling.top_p < 1.0 {
-        keep_nucleus(&mut weights, likeliest, sampling.top_p);
     }
     weights
 }
@@ -398,6 +398,14 @@ mod tests {
         assert_eq!(with(0.2).len(), 3);
         assert_eq!(with(0.4).len(), 2);
         assert_eq!(with(1.0), [0]);
+        // Top-p comes before it, and sees what it leaves out: half and three tenths reach 0.55.
+        let logits_of = [0.5f64, 0.3, 0.1, 0.1].map(f64::ln);
+        let both = Sampling {
+            top_p: 0.55,
+            min_p: 0.5,
+            ..open()
+        };
+        assert_eq!(ids(&logits_of, both), [0, 1]);
         // It sees probabilities after the temperature.
         let sharp = Sampling {
             min_p: 0.2,

@@ -20,7 +20,10 @@ pub mod part;
 pub mod rms_norm;
 pub mod selective_scan;
 pub mod selective_state_update;
-#[cfg(feature = "flex")]
+#[cfg_attr(
+    not(feature = "flex"),
+    allow(dead_code, reason = "most of it is for CPU kernels")
+)]
 pub(crate) mod simd;
 pub mod sparse;
 pub mod ssd;

@@ -166,9 +166,11 @@ struct Trainer<'a, O: Objective> {
     recorder: Recorder<Tensor<1>>,
     /// Losses that are still on the device.
     unread: Vec<Unread>,
+    /// How many of them are left there at most.
+    ahead: usize,
 }
 
-/// The loss of a step.
+/// The loss of a batch.
 struct Unread {
     loss: Tensor<1>,
     windows: usize,
@@ -176,7 +178,7 @@ struct Unread {
     step: usize,
 }
 
-/// Steps that a GPU is given before it is asked for their losses: an answer takes until all work is
+/// Batches that a GPU is given before it is asked for their losses: an answer takes until all work is
 /// done, and the next step would only then be prepared.
 const AHEAD: usize = 8;
 
@@ -204,6 +206,7 @@ impl<'a, O: Objective> Trainer<'a, O> {
             schedule: Schedule::new(task.training, steps),
             recorder: Recorder::new(&autodiff, launch),
             unread: Vec::new(),
+            ahead: if is_cpu(task.device) { 1 } else { AHEAD },
         })
     }
 
@@ -283,7 +286,7 @@ impl<'a, O: Objective> Trainer<'a, O> {
                 windows: count,
                 step: self.progress.step,
             });
-            if self.unread.len() >= if is_cpu(self.task.device) { 1 } else { AHEAD } {
+            if self.unread.len() >= self.ahead {
                 self.read_losses()?;
             }
             self.progress.batch += 1;
@@ -301,18 +304,18 @@ impl<'a, O: Objective> Trainer<'a, O> {
                 bar.set_message(format!("loss {mean:.4}"));
             }
             let ended = self.progress.batch == batches;
-            if stepped && !ended {
+            let stop = self.task.stop.load(Ordering::Relaxed);
+            let every = training.checkpoint_steps;
+            let due = every > 0 && self.progress.step.is_multiple_of(every);
+            if stepped && !ended && (stop || due) {
+                self.read_losses()?;
                 self.progress.seconds = before + started.elapsed().as_secs_f64();
                 let loader = objective.waited().saturating_sub(waited);
                 self.progress.loader_seconds = loader_before + loader.as_secs_f64();
-                if self.task.stop.load(Ordering::Relaxed) {
+                self.save()?;
+                if stop {
                     bar.finish_and_clear();
-                    self.save()?;
                     return Ok(false);
-                }
-                let every = training.checkpoint_steps;
-                if every > 0 && self.progress.step.is_multiple_of(every) {
-                    self.save()?;
                 }
             }
         }
@@ -488,8 +491,7 @@ impl<'a, O: Objective> Trainer<'a, O> {
         bar
     }
 
-    fn save(&mut self) -> Result<()> {
-        self.read_losses()?;
+    fn save(&self) -> Result<()> {
         let path = last_checkpoint(self.task.folder);
         checkpoint::save(&path, &self.model, &self.optimizer, &self.progress)
     }
@@ -504,5 +506,150 @@ impl<'a, O: Objective> Trainer<'a, O> {
             ),
             "lower --lr, keep --clip-norm above 0, or use --state-mixing bounded",
         )
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn::nn::{Linear, LinearConfig};
+
+    use super::*;
+
+    /// A line through points that batch by batch move on.
+    struct Line<'a> {
+        /// Asks to stop before the step of this number, counted from the first batch of the stream.
+        stop_at: usize,
+        stop: &'a AtomicBool,
+        /// The step whose points are not finite.
+        broken: usize,
+    }
+
+    const BATCHES: usize = 13;
+
+    impl Objective for Line<'_> {
+        type Model = Linear;
+        type Batch = usize;
+
+        fn init(&self, device: &Device) -> Result<Linear> {
+            Ok(LinearConfig::new(1, 1).init(device))
+        }
+
+        fn batches(&self) -> usize {
+            BATCHES
+        }
+
+        fn samples(&self) -> usize {
+            2 * BATCHES
+        }
+
+        fn stream(&self, epoch: u64, first: usize) -> Box<dyn Iterator<Item = usize> + '_> {
+            let start = epoch as usize * BATCHES;
+            Box::new(start + first..start + BATCHES)
+        }
+
+        fn waited(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        fn count(&self, _: &usize) -> usize {
+            2
+        }
+
+        fn feed(&self, batch: usize, _epoch: usize) -> Feed {
+            if batch == self.stop_at {
+                self.stop.store(true, Ordering::Relaxed);
+            }
+            let x = (batch as f32 * 0.7).sin();
+            let y = if batch == self.broken { f32::NAN } else { 0.3 };
+            let mut feed = Feed::default();
+            feed.push(vec![x, -0.5 * x], [2, 1]);
+            feed.push(vec![2.0 * x + y, -x + y], [2, 1]);
+            feed
+        }
+
+        fn loss(&self, model: &Linear, mut batch: Placed) -> Tensor<1> {
+            let (x, y) = (batch.take::<2>(), batch.take::<2>());
+            (model.forward(x) - y).square().mean()
+        }
+
+        fn validates(&self) -> bool {
+            false
+        }
+
+        fn validate(&self, _: &Linear) -> Result<Validation> {
+            unreachable!("there is no validation part")
+        }
+
+        fn is_better(&self, new: f64, old: f64) -> bool {
+            new < old
+        }
+
+        fn shown(&self, _: &EpochRecord, _: f64) -> String {
+            String::new()
+        }
+    }
+
+    /// Two epochs with so many losses unread at a time, stopped and continued; loss of each epoch and
+    /// the weights.
+    fn losses(ahead: usize, stop_at: usize, broken: usize) -> Result<(Vec<f64>, Vec<u8>)> {
+        let folder = tempfile::tempdir().unwrap();
+        let training = TrainingConfig {
+            epochs: 2,
+            batch_size: 2,
+            lr: 0.05,
+            ..TrainingConfig::default()
+        };
+        loop {
+            let stop = AtomicBool::new(false);
+            let objective = Line {
+                stop_at,
+                stop: &stop,
+                broken,
+            };
+            let task = Task {
+                objective: &objective,
+                training: &training,
+                seed: 3,
+                folder: folder.path(),
+                device: &Device::flex(),
+                stop: &stop,
+                label: "",
+                verbose: false,
+            };
+            let mut trainer = Trainer::new(&task)?;
+            trainer.ahead = ahead;
+            if let Ended::Interrupted { epoch, batch } = trainer.run()? {
+                assert_eq!((epoch - 1) * BATCHES + batch, stop_at + 1);
+                continue;
+            }
+            let (_, _, progress) = {
+                let model = objective.init(&Device::flex().autodiff())?;
+                let optimizer = Adam::new(&training, &model, |_| false);
+                let path = last_checkpoint(folder.path());
+                checkpoint::load(&path, model, optimizer, &Device::flex())?
+            };
+            let losses = progress.history.iter().map(|e| e.train_loss).collect();
+            let weights = std::fs::read(best_weights(folder.path())).unwrap();
+            return Ok((losses, weights));
+        }
+    }
+
+    #[test]
+    fn losses_read_later_are_those_read_at_once() {
+        let never = usize::MAX;
+        let at_once = losses(1, never, never).unwrap();
+        assert!(at_once.0[1] < at_once.0[0], "{:?}", at_once.0);
+        assert_eq!(at_once, losses(8, never, never).unwrap());
+        for stop_at in [0, 7, 8, 20] {
+            assert_eq!(at_once, losses(8, stop_at, never).unwrap());
+        }
+    }
+
+    #[test]
+    fn the_step_that_diverged_is_named_however_late_its_loss_is_read() {
+        for ahead in [1, 8] {
+            let message = losses(ahead, usize::MAX, 15).unwrap_err().to_string();
+            assert!(message.contains("NaN in epoch 2, step 16"), "{message}");
+        }
     }
 }

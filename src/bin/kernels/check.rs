@@ -116,7 +116,7 @@ pub fn cases(quick: bool) -> Vec<Case> {
     for (i, &size) in by_edges.iter().enumerate() {
         cases.push(Case {
             root: i % 3 != 2,
-            state: i % 2 == 0,
+            state: i % 2 == 1,
             sparse: true,
             ..Case::new(size)
         });

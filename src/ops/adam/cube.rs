@@ -51,7 +51,7 @@ const ALONE: usize = 1 << 15;
 const PART: usize = 1 << 13;
 const PARTS: usize = 128;
 
-/// Of every cube its share of Σ x² or, if `last`, of `sum` + Σ x.
+/// As [`sum_up`] says.
 #[cube(launch_unchecked, address_type = "dynamic")]
 fn squares_kernel(
     sum: &[f32],
@@ -63,8 +63,8 @@ fn squares_kernel(
     #[comptime] units: usize,
 ) {
     let unit = UNIT_POS as usize;
-    let cube = CUBE_POS as usize;
-    let cubes = CUBE_COUNT as usize;
+    let cube = CUBE_POS;
+    let cubes = CUBE_COUNT;
     let mut own = Array::<f32>::new(SUMS);
     #[unroll]
     for c in 0..SUMS {
@@ -92,7 +92,7 @@ fn squares_kernel(
     for i in 1..comptime!(units.ilog2() as usize + 1) {
         let half = comptime!(units >> i);
         if unit < half {
-            sums[unit] = sums[unit] + sums[unit + half];
+            sums[unit] += sums[unit + half];
         }
         sync_cube();
     }
@@ -105,7 +105,7 @@ fn squares_kernel(
     }
 }
 
-/// Σ x², or `sum` + Σ x² in the one number of `out`; of several cubes a number each.
+/// Σ x² or, if not `squared`, Σ x, and `sum` on top if `last`; each cube's share in its number of `out`.
 fn sum_up(sum: &CubeTensor, x: CubeTensor, out: &CubeTensor, squared: bool, last: bool) {
     let hardware = &x.client.properties().hardware;
     let most = (hardware.max_units_per_cube as usize).min(UNITS);

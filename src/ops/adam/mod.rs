@@ -86,14 +86,10 @@ pub fn adam<const D: usize>(
     }
 }
 
-/// Elements up to which one cube adds up squares.
-const ONE_CUBE: usize = 1 << 18;
-
 /// `sum + Σ x²`, both f32; sum is (1).
 pub fn add_squares<const D: usize>(sum: Tensor<1>, x: Tensor<D>) -> Tensor<1> {
     let n = x.shape().num_elements();
-    let own = has_kernel(&x.device(), x.dtype()) && (n <= ONE_CUBE || is_cpu(&x.device()));
-    if !own {
+    if !has_kernel(&x.device(), x.dtype()) {
         return sum + x.square().sum();
     }
     Tensor::from_dispatch(Dispatch::add_squares(

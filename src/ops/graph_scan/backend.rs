@@ -16,7 +16,7 @@ pub struct ScanSpec {
     /// There is a state before the first step.
     pub state: bool,
     /// P has a gradient. On the CPU and for large graphs it costs a product of its own for every
-    /// step; the fused kernel forms it in any case.
+    /// step; the fused kernel forms that of a dense P in any case.
     pub p_gradient: bool,
     /// P is a sparse matrix, the same for all samples and steps, and has no gradient.
     pub sparse: bool,

@@ -106,11 +106,14 @@ pub fn graph_scan(input: ScanInput, mixing: GraphMixing) -> ScanOutput {
 pub fn sparse_graph_scan(input: ScanInput, p: &SparseMatrix, weights: StateWeights) -> ScanOutput {
     check_input(&input, p.size());
     check_weights(&input, &weights);
-    if !has_kernel(&input.u.device(), input.u.dtype()) {
-        let propagate = |_, h| sparse_product(p, h);
-        return reference::linear_scan(input, weights, true, propagate, matmul);
+    let kernel = has_kernel(&input.u.device(), input.u.dtype());
+    match p.packed().filter(|_| kernel) {
+        Some(p) => run(input, p, true, weights),
+        None => {
+            let propagate = |_, h| sparse_product(p, h);
+            reference::linear_scan(input, weights, true, propagate, matmul)
+        }
     }
-    run(input, p.packed(), true, weights)
 }
 
 /// The scan by a kernel; P as the operand of that name.

@@ -22,7 +22,7 @@ pub use backend::SparseBackend;
 
 use backend::Matrix;
 use burn::backend::Dispatch;
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use tgmamba_graph::topology::CsrGraph;
 
 /// A constant sparse matrix (v, w) on a device, row = target, column = source.
@@ -30,8 +30,8 @@ use tgmamba_graph::topology::CsrGraph;
 pub struct SparseMatrix {
     rows: Rows,
     columns: Rows,
-    /// Both as [`packed`] numbers.
-    packed: Tensor<4>,
+    /// Both as [`packed`] numbers, if f32 can count them.
+    packed: Option<Tensor<4>>,
     size: usize,
 }
 
@@ -80,14 +80,14 @@ impl SparseMatrix {
         Self {
             rows: Rows::new(graph, device),
             columns: Rows::new(&transposed, device),
-            packed: Tensor::from_data(packed, device),
+            packed: packed.map(|packed| Tensor::from_data(packed, (device, DType::F32))),
             size: graph.n_nodes(),
         }
     }
 
     /// The matrix and its transpose as one tensor, (1, 1, 2, ..), for kernels that hold products with
-    /// them inside.
-    pub(crate) fn packed(&self) -> Tensor<4> {
+    /// them inside; none if there are too many for that.
+    pub(crate) fn packed(&self) -> Option<Tensor<4>> {
         self.packed.clone()
     }
 

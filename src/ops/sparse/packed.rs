@@ -16,20 +16,24 @@ pub const fn head(v: usize) -> usize {
     (v + 1).div_ceil(4)
 }
 
-/// A matrix and its transpose, (1, 1, 2, numbers of each).
-///
-/// # Panics
-/// If there are too many numbers for f32 to count.
-pub fn pack(both: [&CsrGraph; 2]) -> TensorData {
+/// What f32 counts exactly.
+const MOST: usize = 1 << 24;
+
+/// A matrix and its transpose, (1, 1, 2, numbers of each); none if f32 cannot count vertices or places.
+pub fn pack(both: [&CsrGraph; 2]) -> Option<TensorData> {
+    // A row takes half a vector more than its entries at most.
+    let fours = |graph: &CsrGraph| head(graph.n_nodes()) + graph.n_edges() / 2 + graph.n_nodes();
+    if both.iter().any(|graph| fours(graph) >= MOST) {
+        return None;
+    }
     let parts = both.map(numbers);
     let width = parts.iter().map(Vec::len).max().unwrap_or(0);
-    assert!(width / 4 < 1 << 24, "a sparse matrix of {width} numbers");
     let mut all = Vec::with_capacity(2 * width);
     for part in parts {
         all.extend(part);
         all.resize(all.len().div_ceil(width) * width, 0.0);
     }
-    TensorData::new(all, [1, 1, 2, width])
+    Some(TensorData::new(all, [1, 1, 2, width]))
 }
 
 fn numbers(graph: &CsrGraph) -> Vec<f32> {

@@ -68,7 +68,7 @@ fn packed_rows_are_those_of_the_graph_and_of_its_transpose() {
     for graph in graphs {
         let v = graph.n_nodes();
         let transposed = graph.transposed();
-        let data = packed::pack([&graph, &transposed]);
+        let data = packed::pack([&graph, &transposed]).unwrap();
         let numbers = data.as_slice::<f32>().unwrap();
         let width = numbers.len() / 2;
         assert_eq!(data.shape().to_vec(), [1, 1, 2, width]);

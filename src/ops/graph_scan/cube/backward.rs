@@ -22,7 +22,7 @@ use cubecl::prelude::*;
 
 /// Grid: (⌈d / dg⌉, b). Parts that are sums over cubes: `part_b`, `part_c1`, `part_c2`
 /// (channel groups, b, v, l, n); `part_a` (b, d, n); `part_skip` (b, d); `part_p`
-/// (channel groups, b, l or 1, v, w); `part_w` (channel groups, b, 1 or 2, n, n).
+/// (channel groups, b, l or 1, v, w), unused if P is sparse; `part_w` (channel groups, b, 1 or 2, n, n).
 #[cube(launch_unchecked)]
 #[allow(clippy::too_many_arguments)]
 pub fn fused_backward<F: Float>(
@@ -35,7 +35,6 @@ pub fn fused_backward<F: Float>(
     skip: &[f32],
     pt: &[V4],
     pn: &[V4],
-    starts: &[f32],
     a_root: &[V4],
     a_rel: &[V4],
     checkpoints: &[V4],
@@ -195,7 +194,7 @@ pub fn fused_backward<F: Float>(
                     store_rows::<F>(&mut rows, &next_rows, s);
                     sync_cube();
                     clear(&mut ph, s);
-                    spread(&mut ph, &ps, starts, pt, 0usize, &hs, &me, s);
+                    spread(&mut ph, &ps, pt, 0usize, &hs, &me, s);
                     if comptime!(s.slices() > 1) {
                         put(&mut hs, comptime!(s.buffer()), &ph, &me, s);
                         sync_cube();
@@ -265,7 +264,7 @@ pub fn fused_backward<F: Float>(
         // P h before λ, so that few registers are in use at a time.
         if comptime!(!s.p_steps) {
             clear(&mut ph, s);
-            spread(&mut ph, &ps, starts, pt, 0usize, &hs, &me, s);
+            spread(&mut ph, &ps, pt, 0usize, &hs, &me, s);
             put(&mut hs, comptime!(s.buffer()), &ph, &me, s);
             if comptime!(!s.sparse) {
                 add_outer_p(&mut gp, &xs, &hs, s);
@@ -304,7 +303,7 @@ pub fn fused_backward<F: Float>(
             }
         }
         if comptime!(!s.p_steps) {
-            spread(&mut lam, &pns, starts, pn, half, &xs, &me, s);
+            spread(&mut lam, &pns, pn, half, &xs, &me, s);
             if live {
                 fetch_signal::<F>(&mut next_u, u, &before, s);
                 fetch_signal::<F>(&mut next_delta, delta, &before, s);
@@ -318,9 +317,9 @@ pub fn fused_backward<F: Float>(
             add_outer_w(&mut gw, &hs, &qs, s);
         } else {
             if i > 0 {
-                spread(&mut lam, &pns, starts, pn, half, &xs, &me, s);
+                spread(&mut lam, &pns, pn, half, &xs, &me, s);
                 clear(&mut ph, s);
-                spread(&mut ph, &ps, starts, pt, 0usize, &hs, &me, s);
+                spread(&mut ph, &ps, pt, 0usize, &hs, &me, s);
                 put(&mut hs, comptime!(s.buffer()), &ph, &me, s);
                 add_outer_p(&mut gp, &xs, &hs, s);
                 sync_cube();
@@ -336,9 +335,9 @@ pub fn fused_backward<F: Float>(
                 add_output(&mut x, &signals, &rows, comptime!(s.row_size()), &me, s);
                 put_active(&mut xs, &x, &me, s);
                 sync_cube();
-                spread(&mut lam, &pns, starts, pn, half, &xs, &me, s);
+                spread(&mut lam, &pns, pn, half, &xs, &me, s);
                 clear(&mut ph, s);
-                spread(&mut ph, &ps, starts, pt, 0usize, &hs, &me, s);
+                spread(&mut ph, &ps, pt, 0usize, &hs, &me, s);
                 put(&mut hs, comptime!(s.buffer()), &ph, &me, s);
                 add_outer_p(&mut gp, &xs, &hs, s);
                 fetch_signal::<F>(&mut next_u, u, &before, s);

@@ -86,7 +86,6 @@ pub fn fused_forward<F: Float>(
     c2: &[Vector<F, Const<4>>],
     skip: &[f32],
     pt: &[V4],
-    starts: &[f32],
     a_root: &[V4],
     a_rel: &[V4],
     initial: &[V4],
@@ -172,7 +171,7 @@ pub fn fused_forward<F: Float>(
     }
     sync_cube();
     if comptime!(s.state) {
-        spread(&mut ph, &ps, starts, pt, 0usize, &hs, &me, s);
+        spread(&mut ph, &ps, pt, 0usize, &hs, &me, s);
     }
     if comptime!(s.slices() > 1) {
         put(&mut hs, comptime!(s.buffer()), &ph, &me, s);
@@ -219,7 +218,7 @@ pub fn fused_forward<F: Float>(
         }
         clear(&mut ph, s);
         sync_cube();
-        spread(&mut ph, &ps, starts, pt, 0usize, &hs, &me, s);
+        spread(&mut ph, &ps, pt, 0usize, &hs, &me, s);
 
         #[unroll]
         for k in 0..s.tv {
@@ -258,7 +257,7 @@ pub fn fused_forward<F: Float>(
             // P_{t+1} h_t, for the next step; P_{t+1} then takes the place of P_t.
             if t + 1 < l {
                 clear(&mut ph, s);
-                spread(&mut ph, &next_ps, starts, pt, 0usize, &hs, &me, s);
+                spread(&mut ph, &next_ps, pt, 0usize, &hs, &me, s);
             }
         }
         sync_cube();

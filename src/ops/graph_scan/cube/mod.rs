@@ -1,7 +1,7 @@
 //! GPU kernels of the graph scan, for every CubeCL runtime.
 //!
-//! Up to some 64 vertices the whole scan is one launch: a cube keeps the state of one sample and a
-//! few channels in shared memory and runs over time. What does not fit there runs step by step
+//! Up to some 64 vertices, over few edges ten times as many, the whole scan is one launch: a cube
+//! keeps the state of one sample and a few channels in shared memory and runs over time. What does not fit there runs step by step
 //! (see [`large`]).
 
 // What is decided at compile time stays apart from what units decide, and kernels have no
@@ -105,7 +105,6 @@ impl GraphScanBackend for CubeBackend {
                 x.c1.into_buffer_arg(),
                 x.c2.into_buffer_arg(),
                 x.skip.into_buffer_arg(),
-                pt.clone().into_buffer_arg(),
                 pt.into_buffer_arg(),
                 x.a_root.into_buffer_arg(),
                 x.a_rel.into_buffer_arg(),
@@ -178,9 +177,8 @@ impl GraphScanBackend for CubeBackend {
                 x.c1.into_buffer_arg(),
                 x.c2.into_buffer_arg(),
                 x.skip.into_buffer_arg(),
-                pt.clone().into_buffer_arg(),
-                pn.into_buffer_arg(),
                 pt.into_buffer_arg(),
+                pn.into_buffer_arg(),
                 x.a_root.into_buffer_arg(),
                 x.a_rel.into_buffer_arg(),
                 into_contiguous(saved.checkpoints).into_buffer_arg(),

@@ -37,15 +37,13 @@ impl Rows {
     }
 }
 
-/// `out (+)= M x` for the sparse matrix that begins at vector `half` of `edges`, whose places are also
-/// `starts`; x and out (b, v, `row` vectors). One unit per vector of the output, neighbours beside each
-/// other in memory.
+/// `out (+)= M x` for the sparse matrix that begins at vector `half` of `edges`; x and out
+/// (b, v, `row` vectors). One unit per vector of the output, neighbours beside each other in memory.
 #[cube(launch_unchecked, address_type = "dynamic")]
 #[allow(clippy::too_many_arguments)]
 pub fn edge_products(
     x: &[V4],
     edges: &[V4],
-    starts: &[f32],
     out: &mut [V4],
     count: usize,
     v: usize,
@@ -61,10 +59,10 @@ pub fn edge_products(
         if comptime!(add) {
             sum = out[ABSOLUTE_POS];
         }
-        let first = half + edge_place(starts, half * 4 + target);
-        let end = half + edge_place(starts, half * 4 + target + 1);
-        for edge in first..end {
-            let pair = edges[edge];
+        let first = half + edge_place(edges, half, target);
+        let end = half + edge_place(edges, half, target + 1);
+        for edge in 0..end - first {
+            let pair = edges[first + edge];
             #[unroll]
             for c in 0..2usize {
                 let source = u32::cast_from(pair.extract(comptime!(2 * c))) as usize;

@@ -260,13 +260,12 @@ fn propagate_from(
 }
 
 /// [`propagate`], with M in `m` or, if the plan says so, with the sparse matrix that begins at vector
-/// `half` of `edges` (see [`pack`](crate::ops::sparse::packed::pack)), whose places are also `starts`.
+/// `half` of `edges` (see [`pack`](crate::ops::sparse::packed::pack)).
 #[cube]
 #[allow(clippy::too_many_arguments)]
 pub fn spread(
     acc: &mut Array<V4>,
     m: &Shared<[V4]>,
-    starts: &[f32],
     edges: &[V4],
     half: usize,
     x: &Shared<[V4]>,
@@ -278,12 +277,12 @@ pub fn spread(
         #[unroll]
         for k in 0..s.tv {
             let row = min(me.row + k, comptime!(s.v - 1));
-            let first = half + edge_place(starts, half * 4 + row);
-            let end = half + edge_place(starts, half * 4 + row + 1);
+            let first = half + edge_place(edges, half, row);
+            let end = half + edge_place(edges, half, row + 1);
             // Rows that fill up a group have no entries.
             let end = select(me.row + k < s.v, end, first);
-            for edge in first..end {
-                let pair = edges[edge];
+            for edge in 0..end - first {
+                let pair = edges[first + edge];
                 #[unroll]
                 for c in 0..2usize {
                     let source = u32::cast_from(pair.extract(comptime!(2 * c))) as usize;
@@ -302,10 +301,10 @@ pub fn spread(
     }
 }
 
-/// Where a row begins, counted in vectors.
+/// Where a row of the sparse matrix at `half` begins there.
 #[cube]
-pub fn edge_place(starts: &[f32], row: usize) -> usize {
-    u32::cast_from(starts[row]) as usize
+pub fn edge_place(edges: &[V4], half: usize, row: usize) -> usize {
+    u32::cast_from(pick(edges[half + row / 4], row % 4)) as usize
 }
 
 /// acc[k][j] += Σ_m x[row + k][m] W[m][col + j], over all m; `w` holds W as [m][n4] vectors, `x`

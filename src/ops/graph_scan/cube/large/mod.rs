@@ -1,6 +1,6 @@
 //! The scan step by step, for graphs whose state does not fit a cube.
 //!
-//! A step is products with P as matrix products over all channels and states at once, and kernels
+//! A step is products with P, over all channels and states at once or edge by edge, and kernels
 //! of rows between them (see [`super::rows`]). The state lives in global memory, one step of it:
 //! nothing of size (b, l, v, d, n) exists.
 
@@ -46,7 +46,8 @@ struct Large<'a> {
     sizes: Sizes,
     rows: Rows,
     spec: ScanSpec,
-    /// P with rows of whole vectors, zeros at their ends: (b or 1, l or 1, v, ..).
+    /// P with rows of whole vectors, zeros at their ends: (b or 1, l or 1, v, ..); a sparse one as it is
+    /// packed.
     p: CubeTensor,
 }
 
@@ -172,7 +173,6 @@ impl<'a> Large<'a> {
                 CubeDim::new_1d(ELEMENTWISE),
                 x.required_address_type(),
                 x.clone().into_buffer_arg(),
-                self.p.clone().into_buffer_arg(),
                 self.p.clone().into_buffer_arg(),
                 out.clone().into_buffer_arg(),
                 b * v * row,
