@@ -67,6 +67,19 @@ pub struct GraphMixing {
     pub c_rel: Tensor<2>,
 }
 
+impl GraphMixing {
+    /// P and the weights.
+    fn into_parts(self) -> (Tensor<4>, StateWeights) {
+        let weights = StateWeights {
+            a_root: self.a_root,
+            a_rel: self.a_rel,
+            c_root: self.c_root,
+            c_rel: self.c_rel,
+        };
+        (self.p, weights)
+    }
+}
+
 /// Result of a scan.
 #[derive(Debug, Clone)]
 pub struct ScanOutput {
@@ -89,13 +102,8 @@ pub fn graph_scan(input: ScanInput, mixing: GraphMixing) -> ScanOutput {
     if !has_kernel(&input.u.device(), input.u.dtype()) {
         return reference::graph_scan(input, mixing);
     }
-    let weights = StateWeights {
-        a_root: mixing.a_root,
-        a_rel: mixing.a_rel,
-        c_root: mixing.c_root,
-        c_rel: mixing.c_rel,
-    };
-    run(input, mixing.p, false, weights)
+    let (p, weights) = mixing.into_parts();
+    run(input, p, false, weights)
 }
 
 /// [`graph_scan`] over a graph given by its edges, the same for all samples and steps: products with
@@ -246,38 +254,17 @@ fn check(input: &ScanInput, mixing: &GraphMixing) {
         &mixing.p.dims(),
         &[broadcast(p_b, b), broadcast(p_l, l), v, v],
     );
-    let GraphMixing {
-        a_root,
-        a_rel,
-        c_root,
-        c_rel,
-        ..
-    } = mixing;
-    check_squares(
-        input,
-        [a_root.as_ref(), Some(a_rel), c_root.as_ref(), Some(c_rel)],
-    );
+    check_weights(input, &mixing.clone().into_parts().1);
 }
 
 fn check_weights(input: &ScanInput, weights: &StateWeights) {
-    let StateWeights {
-        a_root,
-        a_rel,
-        c_root,
-        c_rel,
-    } = weights;
-    check_squares(
-        input,
-        [a_root.as_ref(), Some(a_rel), c_root.as_ref(), Some(c_rel)],
-    );
-}
-
-fn check_squares(input: &ScanInput, weights: [Option<&Tensor<2>>; 4]) {
     let n = input.a.dims()[1];
-    for (name, w) in ["a_root", "a_rel", "c_root", "c_rel"]
-        .into_iter()
-        .zip(weights)
-    {
+    for (name, w) in [
+        ("a_root", weights.a_root.as_ref()),
+        ("a_rel", Some(&weights.a_rel)),
+        ("c_root", weights.c_root.as_ref()),
+        ("c_rel", Some(&weights.c_rel)),
+    ] {
         if let Some(w) = w {
             expect(input, name, &w.dims(), &[n, n]);
         }

@@ -38,15 +38,10 @@ pub fn matrix_steps(p: Tensor<4>) -> Vec<Tensor<3>> {
 
 /// The scan with linear graph convolutions, folded as described in the module above.
 pub fn graph_scan(input: ScanInput, mixing: GraphMixing) -> ScanOutput {
-    let p = matrix_steps(mixing.p);
+    let (p, weights) = mixing.into_parts();
+    let p = matrix_steps(p);
     let constant = p.len() == 1;
     let propagate = |t: usize, h: Tensor<3>| p[if constant { 0 } else { t }].clone().matmul(h);
-    let weights = StateWeights {
-        a_root: mixing.a_root,
-        a_rel: mixing.a_rel,
-        c_root: mixing.c_root,
-        c_rel: mixing.c_rel,
-    };
     linear_scan(input, weights, constant, propagate, Tensor::matmul)
 }
 
