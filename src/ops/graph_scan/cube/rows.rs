@@ -1,7 +1,7 @@
 //! Element-wise kernels of the step-by-step scan. They move the state through global memory, which
 //! is what they cost: each does as much as possible on the way.
 
-use super::tile::{V4, edge_place, total};
+use super::tile::{V4, edge_place, edge_source, edge_weight, total};
 use cubecl::prelude::*;
 
 /// Sizes and choices the kernels of rows are compiled for.
@@ -59,14 +59,14 @@ pub fn edge_products(
         if comptime!(add) {
             sum = out[ABSOLUTE_POS];
         }
-        let first = half + edge_place(edges, half, target);
-        let end = half + edge_place(edges, half, target + 1);
+        let first = edge_place(edges, half, target);
+        let end = edge_place(edges, half, target + 1);
         for edge in 0..end - first {
             let pair = edges[first + edge];
             #[unroll]
             for c in 0..2usize {
-                let source = u32::cast_from(pair.extract(comptime!(2 * c))) as usize;
-                let weight = V4::new(pair.extract(comptime!(2 * c + 1)));
+                let source = edge_source(pair, c);
+                let weight = edge_weight(pair, c);
                 sum = fma(weight, x[(sample + source) * row + column], sum);
             }
         }

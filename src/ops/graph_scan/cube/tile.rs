@@ -277,16 +277,16 @@ pub fn spread(
         #[unroll]
         for k in 0..s.tv {
             let row = min(me.row + k, comptime!(s.v - 1));
-            let first = half + edge_place(edges, half, row);
-            let end = half + edge_place(edges, half, row + 1);
+            let first = edge_place(edges, half, row);
+            let end = edge_place(edges, half, row + 1);
             // Rows that fill up a group have no entries.
             let end = select(me.row + k < s.v, end, first);
             for edge in 0..end - first {
                 let pair = edges[first + edge];
                 #[unroll]
                 for c in 0..2usize {
-                    let source = u32::cast_from(pair.extract(comptime!(2 * c))) as usize;
-                    let weight = V4::new(pair.extract(comptime!(2 * c + 1)));
+                    let source = edge_source(pair, c);
+                    let weight = edge_weight(pair, c);
                     let from = base + source * comptime!(s.row_pitch());
                     #[unroll]
                     for j in 0..s.nt4 {
@@ -301,10 +301,22 @@ pub fn spread(
     }
 }
 
-/// Where a row of the sparse matrix at `half` begins there.
+/// The vector with which a row of the sparse matrix that begins at `half` starts.
 #[cube]
 pub fn edge_place(edges: &[V4], half: usize, row: usize) -> usize {
-    u32::cast_from(pick(edges[half + row / 4], row % 4)) as usize
+    half + u32::cast_from(pick(edges[half + row / 4], row % 4)) as usize
+}
+
+/// Column of one of the two entries of a vector of a sparse matrix.
+#[cube]
+pub fn edge_source(pair: V4, #[comptime] c: usize) -> usize {
+    u32::cast_from(pair.extract(comptime!(2 * c))) as usize
+}
+
+/// Weight of such an entry, in all four places.
+#[cube]
+pub fn edge_weight(pair: V4, #[comptime] c: usize) -> V4 {
+    V4::new(pair.extract(comptime!(2 * c + 1)))
 }
 
 /// acc[k][j] += Σ_m x[row + k][m] W[m][col + j], over all m; `w` holds W as [m][n4] vectors, `x`
